@@ -1,0 +1,151 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The driving task: from ticks of a vehicle to observations, rewards and the end of an episode.
+
+The policy node feeds it from topics, the environment from the embedded town, the bag evaluation
+from a file; what the agent sees and earns is therefore the same in all three.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from av_td3_ros.driving.action import ActionSettings
+from av_td3_ros.driving.episode import Ending, EpisodeMonitor, EpisodeSettings
+from av_td3_ros.driving.frames import VehicleState
+from av_td3_ros.driving.image import FrameStack, to_frame
+from av_td3_ros.driving.observation import Observation, ObservationSettings, vector_state
+from av_td3_ros.driving.reward import RewardMeter, RewardSettings, RewardTerms
+from av_td3_ros.driving.route import Route, RoutePosition
+from av_td3_ros.settings import section
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSettings:
+    """Everything that defines the task; an agent trained under one must drive under the same."""
+
+    observation: ObservationSettings = section(ObservationSettings)
+    action: ActionSettings = section(ActionSettings)
+    reward: RewardSettings = section(RewardSettings)
+    episode: EpisodeSettings = section(EpisodeSettings)
+
+
+class Tick(NamedTuple):
+    """
+    One tick of the simulation as a vehicle sees it.
+
+    image: (H, W, C) uint8 in ``encoding``, of the same stamp as the state; None where
+    :attr:`DrivingTask.needs_image` was false. collided: whether a collision was reported since the
+    last tick.
+    """
+
+    state: VehicleState
+    image: np.ndarray | None
+    encoding: str = 'bgra8'
+    collided: bool = False
+
+
+class Step(NamedTuple):
+    """What a decision led to: the next observation and what the step earned."""
+
+    observation: Observation
+    terms: RewardTerms
+    reward: float
+    ending: Ending | None
+
+    @property
+    def terminated(self) -> bool:
+        """Whether nothing follows."""
+        return self.ending is not None and self.ending.terminated
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the episode was cut off although the drive could go on."""
+        return self.ending is not None and not self.ending.terminated
+
+
+class DrivingTask:
+    """
+    One vehicle's task, an episode at a time.
+
+    ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable; without it only the
+    distance from the route counts as leaving the road.
+    """
+
+    def __init__(self, settings: TaskSettings,
+                 on_road: Callable[[float, float], bool] | None = None) -> None:
+        self.settings = settings
+        self.on_road = on_road
+        self._stack = FrameStack()
+        self._meter = RewardMeter(settings.reward)
+        self._monitor = EpisodeMonitor(settings.episode)
+        self.route: Route | None = None
+        self.position: RoutePosition | None = None
+        self._ticks = 0
+        self._collided = False
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether the next tick brings a decision, which needs the picture."""
+        return self._ticks + 1 >= self.settings.action.repeat
+
+    @property
+    def frame(self) -> np.ndarray:
+        """Return the newest frame that the policy saw, (84, 84) uint8."""
+        return self._frame
+
+    def begin(self, tick: Tick, route: Route) -> Observation:
+        """Start an episode on ``route`` at ``tick``, which has an image; return what is seen."""
+        frame = to_frame(tick.image, tick.encoding)
+        self.route = route
+        self.position = route.locate(tick.state.pose)
+        self._stack.clear()
+        self._meter.begin(tick.state, self.position)
+        self._monitor.begin(tick.state)
+        self._ticks, self._collided = 0, False
+        return self._observe(tick.state, frame)
+
+    def change_route(self, route: Route, state: VehicleState) -> None:
+        """Go on with another route without ending the episode."""
+        self.route = route
+        self.position = route.locate(state.pose)
+        self._meter.begin(state, self.position)
+
+    def advance(self, tick: Tick) -> Step | None:
+        """
+        Take the next tick; return the step where a decision is due or the episode ended.
+
+        None means: keep the action. A step whose ending is set closes the episode. Raises
+        ImageError for a picture that cannot be used, leaving the task as it was.
+        """
+        if self.route is None or self.position is None:
+            raise RuntimeError('begin() comes before advance()')
+        state = tick.state
+        position = self.route.locate(state.pose, near=self.position.distance)
+        collided = self._collided or tick.collided
+        on_road = self.on_road is None or self.on_road(state.pose.x, state.pose.y)
+        ending = self._monitor.ending(state, self.route, position, collided=collided,
+                                      on_road=on_road)
+        due = self.needs_image or ending is not None
+        frame = self._frame
+        if due and tick.image is not None:
+            frame = to_frame(tick.image, tick.encoding)
+        self.position, self._collided = position, collided
+        if not due:
+            self._ticks += 1
+            return None
+        self._ticks, self._collided = 0, False
+        terms = self._meter.measure(
+            state, position, collision=ending is Ending.COLLISION,
+            off_road=ending is Ending.OFF_ROAD, arrival=ending is Ending.ARRIVAL)
+        return Step(self._observe(state, frame), terms,
+                    terms.reward(self.settings.reward), ending)
+
+    def _observe(self, state: VehicleState, frame: np.ndarray) -> Observation:
+        self._frame = frame
+        return Observation(image=self._stack.push(frame), vector=vector_state(
+            state, self.route, self.position, self.settings.observation))
