@@ -131,9 +131,9 @@ class DrivingTask:
         ending = self._monitor.ending(state, self.route, position, collided=collided,
                                       on_road=on_road)
         due = self.needs_image or ending is not None
-        frame = self._frame
-        if due and tick.image is not None:
-            frame = to_frame(tick.image, tick.encoding)
+        # An episode that ends between two decisions keeps the last frame: whether that tick came
+        # with a picture must not change what is learned.
+        frame = to_frame(tick.image, tick.encoding) if self.needs_image else self._frame
         self.position, self._collided = position, collided
         if not due:
             self._ticks += 1
