@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import array
 import dataclasses
-import enum
 import struct
 from typing import NamedTuple
 
 import numpy as np
 
+from av_td3_ros.driving.action import ACTION_SIZE
+from av_td3_ros.driving.driver import Kind, Transition
+from av_td3_ros.driving.episode import Ending
 from av_td3_ros.driving.image import SIZE
 from av_td3_ros.driving.observation import VECTOR_SIZE
 from av_td3_ros.driving.reward import TERMS, RewardTerms
 
 MAGIC = b'AVX1'
-HEADER = struct.Struct(f'<4sBBHIQQQq2ff{len(TERMS)}f')
+HEADER = struct.Struct(f'<4sBBxxIQQQq{ACTION_SIZE}ff{len(TERMS)}f')
 _VECTOR = 4 * VECTOR_SIZE
 _FRAME = SIZE * SIZE
 MESSAGE_SIZE = HEADER.size + _VECTOR + _FRAME
@@ -35,53 +37,33 @@ class ExperienceError(ValueError):
     """The bytes are no experience message; the message says why."""
 
 
-class Kind(enum.IntEnum):
-    """What a message holds."""
-
-    BEGIN = 0
-    STEP = 1
-    ABANDON = 2
-
-
-_ENDINGS = ('', 'arrival', 'collision', 'off_road', 'standstill', 'time')
+_ENDINGS = (None, *Ending)
 
 
 @dataclasses.dataclass(frozen=True)
 class Experience:
     """
-    One message.
+    One message: a transition of a vehicle's stream.
 
-    stream: identity of the vehicle's policy process. sequence: its running number. episode: its
-    number in the stream. stamp: simulation time of the observation, ns. action: (2,) float32,
-    taken before it. frame: (84, 84) uint8. vector: (23,) float32. weights: version of the weights
-    that chose the action (0 for a random one). ending: '' while the episode goes on.
+    stream: identity of the vehicle's policy process. sequence: running number of the message in
+    it. weights: version of the weights that the vehicle drives with.
     """
 
-    kind: Kind
     stream: int
     sequence: int
-    episode: int
-    stamp: int
-    frame: np.ndarray
-    vector: np.ndarray
-    action: tuple[float, float] = (0.0, 0.0)
-    reward: float = 0.0
-    terms: RewardTerms = RewardTerms()
-    terminated: bool = False
-    truncated: bool = False
-    ending: str = ''
-    weights: int = 0
+    weights: int
+    transition: Transition
 
 
 def encode(item: Experience) -> array.array:
     """Return the message's data."""
-    flags = item.terminated | item.truncated << 1
+    step = item.transition
     data = array.array('B', HEADER.pack(
-        MAGIC, item.kind, flags, _ENDINGS.index(item.ending), item.episode, item.stream,
-        item.sequence, item.weights, item.stamp, *item.action, item.reward,
-        *(getattr(item.terms, name) for name in TERMS)))
-    data.frombytes(np.ascontiguousarray(item.vector, dtype='<f4').tobytes())
-    data.frombytes(np.ascontiguousarray(item.frame, dtype=np.uint8).tobytes())
+        MAGIC, step.kind, _ENDINGS.index(step.ending), step.episode, item.stream, item.sequence,
+        item.weights, step.stamp, *map(float, step.action), step.reward,
+        *(getattr(step.terms, name) for name in TERMS)))
+    data.frombytes(np.ascontiguousarray(step.vector, dtype='<f4').tobytes())
+    data.frombytes(np.ascontiguousarray(step.frame, dtype=np.uint8).tobytes())
     return data
 
 
@@ -90,21 +72,20 @@ def decode(data: array.array | bytes) -> Experience:
     if len(data) != MESSAGE_SIZE:
         raise ExperienceError(f'an experience has {MESSAGE_SIZE} bytes, not {len(data)}')
     view = memoryview(data)
-    magic, kind, flags, ending, episode, stream, sequence, weights, stamp, *rest = \
+    magic, kind, ending, episode, stream, sequence, weights, stamp, *rest = \
         HEADER.unpack_from(view)
     if magic != MAGIC:
         raise ExperienceError(f'an experience starts with {MAGIC!r}, not {magic!r}')
-    if kind > max(Kind) or ending >= len(_ENDINGS) or flags > 3:
-        raise ExperienceError(f'kind {kind}, ending {ending} or flags {flags} is not known')
+    if kind > max(Kind) or ending >= len(_ENDINGS):
+        raise ExperienceError(f'kind {kind} or ending {ending} is not known')
     vector = np.frombuffer(view, '<f4', VECTOR_SIZE, HEADER.size).astype(np.float32)
     frame = np.frombuffer(view, np.uint8, _FRAME, HEADER.size + _VECTOR).reshape(SIZE, SIZE)
     if not (np.isfinite(rest).all() and np.isfinite(vector).all()):
         raise ExperienceError('an experience has values that are not finite')
-    return Experience(
-        kind=Kind(kind), stream=stream, sequence=sequence, episode=episode, stamp=stamp,
-        frame=frame.copy(), vector=vector, action=(rest[0], rest[1]), reward=rest[2],
-        terms=RewardTerms(*rest[3:]), terminated=bool(flags & 1), truncated=bool(flags & 2),
-        ending=_ENDINGS[ending], weights=weights)
+    return Experience(stream, sequence, weights, Transition(
+        Kind(kind), episode, stamp, frame.copy(), vector,
+        np.array(rest[:ACTION_SIZE], dtype=np.float32), rest[ACTION_SIZE],
+        RewardTerms(*rest[ACTION_SIZE + 1:]), _ENDINGS[ending]))
 
 
 class Receipt(NamedTuple):
@@ -145,11 +126,12 @@ class StreamLedger:
         self.lost += lost
         if lost:
             self._open.discard(item.stream)
-        if item.kind is Kind.BEGIN:
+        step = item.transition
+        if step.kind is Kind.BEGIN:
             self._open.add(item.stream)
         elif item.stream not in self._open:
             self.headless += 1
             return Receipt(False, lost)
-        if item.kind is Kind.ABANDON or item.terminated or item.truncated:
+        if step.kind is Kind.ABANDON or step.ending is not None:
             self._open.discard(item.stream)
         return Receipt(True, lost)

@@ -1,0 +1,118 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The learner: an agent and its replay memory, learning at a set ratio to the experience."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Collection, Mapping
+
+import numpy as np
+import torch
+
+from av_td3_ros.learning.replay import ReplayMemory
+from av_td3_ros.learning.settings import NetworkSettings, AlgorithmSettings
+from av_td3_ros.learning.td3 import TD3Agent
+from av_td3_ros.settings import section, setting
+
+IMAGE_FEATURES = 512
+VECTOR_SIZE = 23
+ACTION_SIZE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How learning goes along with experience."""
+
+    updates_per_step: float = setting(
+        0.5, 'gradient updates for each transition, once learning has started', ge=0.0, le=100.0)
+    threads: int = setting(
+        0, "torch's threads; 0 leaves torch's own choice. Runs are repeatable bit by bit for one "
+        'number of threads', ge=0, le=256)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerSettings:
+    """What a :class:`Learner` is made from."""
+
+    algorithm: AlgorithmSettings = section(AlgorithmSettings)
+    networks: NetworkSettings = section(NetworkSettings)
+    training: TrainingSettings = section(TrainingSettings)
+
+
+class Learner:
+    """
+    Learns from several vehicles' experience.
+
+    Experience comes in through :meth:`begin`, :meth:`add` and :meth:`abandon`; :attr:`due` tells how
+    many updates the set ratio allows now. Nothing here depends on the time: the same experience
+    in the same order, with :meth:`update` called as often as is due, gives the same weights.
+
+    ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
+    replay memory on disk, None keeps it in memory.
+    """
+
+    def __init__(self, settings: LearnerSettings, config: Mapping[str, Any], *,
+                 other_sections: Collection[str] = (),
+                 replay_directory: Path | None = None) -> None:
+        self.settings = settings
+        algorithm = settings.algorithm
+        if settings.training.threads:
+            torch.set_num_threads(settings.training.threads)
+        torch.manual_seed(algorithm.seed)
+        self.agent = TD3Agent(
+            state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,
+            config=config, other_sections=other_sections, seed=algorithm.seed)
+        self.replay = ReplayMemory(
+            algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
+            n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,
+            seed=algorithm.seed)
+        self.transitions = 0
+        self._owed = 0.0
+
+    def begin(self, stream: int, frame: np.ndarray, vector: np.ndarray) -> None:
+        """Take an episode's first observation: frame (84, 84) uint8, vector (23,) float32."""
+        self.replay.begin_episode(stream, frame, vector)
+
+    def add(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
+            truncated: bool, frame: np.ndarray, vector: np.ndarray) -> None:
+        """Take an action (2,), what it earned, and the observation that followed."""
+        self.replay.add(stream, action, reward, terminated, truncated, frame, vector)
+        self.transitions += 1
+        if self.learning:
+            self._owed += self.settings.training.updates_per_step
+
+    def abandon(self, stream: int) -> None:
+        """Close a stream's episode where experience was lost."""
+        self.replay.abandon(stream)
+
+    @property
+    def learning(self) -> bool:
+        """Whether enough experience is there to learn from."""
+        algorithm = self.settings.algorithm
+        return self.transitions > algorithm.learning_starts and len(self.replay) > 0
+
+    @property
+    def due(self) -> int:
+        """Updates that the ratio allows now."""
+        return int(self._owed) if self.learning else 0
+
+    def update(self) -> dict[str, float]:
+        """Make one update that was due; return its losses and norms."""
+        self._owed -= 1.0
+        return self.agent.update(self.replay.sample(self.settings.algorithm.batch_size))
+
+    def forgive(self, most: float) -> None:
+        """Forget updates owed beyond ``most``: a learner that cannot keep up must not fall
+        behind without end."""
+        self._owed = min(self._owed, most)
+
+    def progress(self) -> dict[str, Any]:
+        """Return what belongs into a checkpoint beside agent and replay, as plain types."""
+        return {'transitions': self.transitions, 'owed': self._owed}
+
+    def restore(self, progress: Mapping[str, Any]) -> None:
+        """Take back what :meth:`progress` returned."""
+        self.transitions = int(progress['transitions'])
+        self._owed = float(progress['owed'])

@@ -1,0 +1,100 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of a training without ROS, read from the nodes' own parameter files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Mapping
+
+from av_td3_ros.driving.action import ActionSettings
+from av_td3_ros.driving.episode import EpisodeSettings
+from av_td3_ros.driving.exploration import ExplorationSettings
+from av_td3_ros.driving.observation import ObservationSettings
+from av_td3_ros.driving.reward import RewardSettings
+from av_td3_ros.driving.task import TaskSettings
+from av_td3_ros.learning.learner import LearnerSettings, TrainingSettings
+from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
+from av_td3_ros.settings import (as_dict, build, declarations, read_parameter_file, section,
+                                 setting)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulationSettings:
+    """The environments that ``train`` runs."""
+
+    vehicles: int = setting(0, 'other cars in the town', ge=0, le=1000)
+    image_width: int = setting(160, "width of the camera's image before the reduction to 84x84",
+                               ge=84, le=4096)
+    image_height: int = setting(120, "height of the camera's image before the reduction",
+                                ge=84, le=4096)
+    blank_camera: bool = setting(False, 'give the agent a black image, for comparison')
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """Evaluation and checkpoints while ``train`` runs."""
+
+    every: int = setting(5000, 'transitions between two evaluations; 0 for none', ge=0)
+    routes: int = setting(10, 'routes of an evaluation', ge=1, le=1000)
+    seed: int = setting(1000, 'seed of the routes', ge=0)
+    checkpoint_seconds: float = setting(
+        120.0, 'time between two checkpoints, s; they are made at the end of an episode', ge=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """Everything about a run of ``train``; the sections are those of the nodes' parameters."""
+
+    algorithm: AlgorithmSettings = section(AlgorithmSettings)
+    networks: NetworkSettings = section(NetworkSettings)
+    training: TrainingSettings = section(TrainingSettings)
+    exploration: ExplorationSettings = section(ExplorationSettings)
+    observation: ObservationSettings = section(ObservationSettings)
+    action: ActionSettings = section(ActionSettings)
+    reward: RewardSettings = section(RewardSettings)
+    episode: EpisodeSettings = section(EpisodeSettings)
+    simulation: SimulationSettings = section(SimulationSettings)
+    evaluation: EvaluationSettings = section(EvaluationSettings)
+
+    @property
+    def task(self) -> TaskSettings:
+        """Return the part that defines the driving task."""
+        return TaskSettings(self.observation, self.action, self.reward, self.episode)
+
+    @property
+    def learner(self) -> LearnerSettings:
+        """Return the part that the learner is made from."""
+        return LearnerSettings(self.algorithm, self.networks, self.training)
+
+
+# Sections of a configuration that the agent itself does not read.
+OTHER_SECTIONS = tuple(f.name for f in dataclasses.fields(RunSettings)
+                       if f.name not in ('algorithm', 'networks')) + ('simulator', 'version')
+
+NODES = ('av_td3_policy', 'av_td3_trainer', 'av_td3_train')
+
+
+def read_run_settings(path: str | Path | None, overrides: Mapping[str, Any]) -> RunSettings:
+    """
+    Return the run's settings from a ROS 2 parameter file and dotted overrides.
+
+    The file's sections of the policy node, the training node and ``av_td3_train`` are read, the
+    last over the others; parameters of the nodes that a run without ROS has no use for (topics,
+    deadlines) are passed over.
+    """
+    values: dict[str, Any] = {}
+    known = {d.name for d in declarations(RunSettings)}
+    if path is not None:
+        for node in NODES:
+            found = read_parameter_file(path, node)
+            values.update({name: value for name, value in found.items()
+                           if node == NODES[-1] or name in known})
+    values.update(overrides)
+    return build(RunSettings, values, where=str(path or 'command line'))
+
+
+def full_config(settings: RunSettings) -> dict[str, Any]:
+    """Return the configuration that a checkpoint keeps, in plain types."""
+    return as_dict(settings)

@@ -1,0 +1,189 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``train``: learn to drive in the embedded town without ROS.
+
+The agent, observation, reward and episodes are those of the nodes, and so are the configuration
+files and the checkpoints: a policy trained here goes on in the nodes, and the other way round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+import signal
+import sys
+import time
+from typing import Any, Sequence
+
+import numpy as np
+import yaml
+
+from av_td3_ros import __version__
+from av_td3_ros.driving.exploration import Exploration
+from av_td3_ros.settings import as_dict, SettingsError
+from av_td3_ros.simulation.env import TownEnv
+from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
+from av_td3_ros.training.configuration import read_run_settings, RunSettings
+from av_td3_ros.training.evaluate import evaluate, fixed_routes
+from av_td3_ros.training.run import Run, RunError
+
+logger = logging.getLogger(__name__)
+
+
+def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line's values."""
+    parser = argparse.ArgumentParser(prog='train', description=__doc__.split('\n\n')[0].strip())
+    parser.add_argument('--out', type=Path, default=Path('runs/train'),
+                        help='folder of the run: checkpoints, curve, settings (%(default)s)')
+    parser.add_argument('--params-file', type=Path, help='ROS 2 parameter file')
+    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
+                        help='a setting, such as algorithm.batch_size=128; may be repeated')
+    parser.add_argument('--town', type=Path, help='OpenDRIVE map to train in')
+    parser.add_argument('--eval-town', type=Path, help='OpenDRIVE map to evaluate in')
+    parser.add_argument('--steps', type=int, default=30_000, help='transitions (%(default)s)')
+    parser.add_argument('--minutes', type=float, default=float('inf'),
+                        help='stop after this much wall time of training in all')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--no-resume', dest='resume', action='store_false',
+                        help='refuse to go on with a run that is there')
+    return parser.parse_args(args)
+
+
+def overrides(pairs: Sequence[str], seed: int) -> dict[str, Any]:
+    """Return ``NAME=VALUE`` pairs as a mapping; the values are YAML."""
+    found: dict[str, Any] = {'algorithm.seed': seed}
+    for pair in pairs:
+        name, equals, value = pair.partition('=')
+        if not equals:
+            raise SettingsError(f'--set takes NAME=VALUE, not {pair!r}')
+        found[name] = yaml.safe_load(value)
+        if isinstance(found[name], str):
+            # YAML 1.1 reads 3e-4 as text.
+            try:
+                found[name] = float(found[name])
+            except ValueError:
+                pass
+    return found
+
+
+def main(args: Sequence[str] | None = None) -> int | str:
+    """Run the command; return 0, or a sentence that says what went wrong."""
+    logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
+    options = parse_arguments(args)
+    try:
+        settings = read_run_settings(options.params_file, overrides(options.set, options.seed))
+        town = Town.load(options.town or default_town())
+        eval_town = Town.load(options.eval_town or town_path('town_b'))
+        with Run(options.out, settings, resume=options.resume) as run:
+            return Trainer(run, settings, town, eval_town).train(
+                options.steps, options.minutes * 60.0)
+    except (SettingsError, TownError, RunError, OSError) as error:
+        return str(error)
+
+
+class Trainer:
+    """Learns in one environment, evaluates in another; stops cleanly on SIGINT and SIGTERM."""
+
+    def __init__(self, run: Run, settings: RunSettings, town: Town, eval_town: Town) -> None:
+        self.run, self.settings = run, settings
+        simulation, limits = settings.simulation, settings.episode
+        def environment(where: Town, seed: int) -> TownEnv:
+            return TownEnv(where, vehicles=simulation.vehicles, seed=seed, settings=settings.task,
+                           image_size=(simulation.image_width, simulation.image_height),
+                           blank_camera=simulation.blank_camera)
+        seed = settings.algorithm.seed
+        self.env = environment(town, seed)
+        self.eval_env = environment(eval_town, seed)
+        self.routes = fixed_routes(eval_town, settings.evaluation.routes,
+                                   settings.evaluation.seed, limits.min_route_length,
+                                   limits.max_route_length)
+        self.exploration = Exploration(settings.exploration, seed)
+        self._stop = False
+        self._recent: list[dict[str, Any]] = []
+        self._shown = 0.0
+
+    def train(self, steps: int, seconds: float) -> int:
+        """Train until ``steps`` transitions or ``seconds`` of training; return 0."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        learner, every = self.run.learner, self.settings.evaluation.every
+        evaluated = learner.transitions // every if every else 0
+        saved = time.monotonic()
+        while learner.transitions < steps and self.run.seconds < seconds and not self._stop:
+            self._episode(steps)
+            if every and learner.transitions // every > evaluated and not self._stop:
+                evaluated = learner.transitions // every
+                self._evaluate()
+            if time.monotonic() - saved > self.settings.evaluation.checkpoint_seconds:
+                self.run.save()
+                saved = time.monotonic()
+        if not self._stop:
+            self._evaluate()
+        self.run.save()
+        logger.info('saved %s', self.run.newest)
+        return 0
+
+    def _on_signal(self, *_: Any) -> None:
+        self._stop = True
+
+    def _episode(self, steps: int) -> None:
+        learner, episode = self.run.learner, self.run.episode
+        # The episode's number decides its route, traffic and noise, so that a resumed run has
+        # the episodes that an unbroken one would have had.
+        seed = int(np.random.SeedSequence(
+            [self.settings.algorithm.seed, episode]).generate_state(1)[0])
+        observation, info = self.env.reset(seed=seed)
+        self.exploration.begin(episode)
+        learner.begin(0, self.env.task.frame, observation['vector'])
+        ended, returned = False, 0.0
+        sums: dict[str, float] = {}
+        while not ended:
+            if learner.learning:
+                action = self.exploration.perturb(learner.agent.act(observation),
+                                                  learner.transitions)
+            else:
+                action = self.exploration.random_action()
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            # An interrupted episode is cut off and not learned from: the resumed run has it anew.
+            if self._stop:
+                learner.abandon(0)
+                return
+            learner.add(0, action, reward, terminated, truncated, self.env.task.frame,
+                        observation['vector'])
+            returned += reward
+            for name, value in info['terms'].items():
+                sums[name] = sums.get(name, 0.0) + value
+            while learner.due:
+                self.run.note(learner.update())
+            ended = terminated or truncated
+            self._show(steps)
+        self.run.end_episode({'return': returned, 'ending': info['ending'],
+                              'completion': info['completion'], **sums})
+
+    def _evaluate(self) -> None:
+        found = evaluate(self.eval_env, self.run.learner.agent.act, self.routes,
+                         self.settings.evaluation.seed)
+        summary = found.summary()
+        best = self.run.evaluated(summary)
+        logger.info('evaluation at %d: completion %.1f %% +- %.1f, success %.0f %%, %s%s',
+                    self.run.learner.transitions, 100 * summary['completion'],
+                    100 * summary['completion_interval'], 100 * summary['success'],
+                    json.dumps(summary['endings']), ' (best so far)' if best else '')
+
+    def _show(self, steps: int) -> None:
+        if time.monotonic() - self._shown < 5.0:
+            return
+        self._shown = time.monotonic()
+        logger.info('%s', self.run.progress_line(steps))
+
+
+def describe(settings: RunSettings) -> str:
+    """Return the run's settings and version as YAML."""
+    return yaml.safe_dump({'version': __version__, **as_dict(settings)}, sort_keys=False)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
