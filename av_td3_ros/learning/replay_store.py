@@ -1,0 +1,141 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the rows of a replay memory lie: in memory, or in a directory (``replay_directory``).
+
+A row is a record of :attr:`Layout.record`, little endian, and a frame of
+:attr:`Layout.frame_bytes` bytes (none where observations have no image):
+
+=============  ==========  ===========================================================
+``crc``        uint32      CRC-32 of the record's bytes after ``chain``, then the frame
+``chain``      uint32      CRC-32 of ``crc`` (4 bytes), started from the row before's
+                           ``chain``: two histories are equal where they end equal
+``row``        uint64      the row's number
+``back``       uint32      distance to the row before it in its episode; 0: first row
+``session``    uint16      which opening, or rewinding, of the memory wrote it
+``flags``      uint16      1 = terminated, 2 = truncated
+``action``     float32[A]  the action that led here (0 in a first row)
+``reward``     float32     the reward that came with it (0 in a first row)
+``vector``     float32[V]  the vector part of the observation
+=============  ==========  ===========================================================
+
+Records are padded to a multiple of 8 bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct
+import zlib
+
+import numpy as np
+
+TERMINATED = 1
+TRUNCATED = 2
+
+_U32 = struct.Struct('<I')
+# A record's own CRC and the chain stand in front of what they cover.
+COVERED = 8
+
+
+class ReplayError(RuntimeError):
+    """A replay directory or state that cannot be used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """
+    What decides where a byte of a replay memory lies.
+
+    ``capacity`` is the largest number of transitions that can be sampled from at once,
+    ``image_shape`` is (height, width) of one uint8 frame or None.
+    """
+
+    capacity: int
+    image_shape: tuple[int, int] | None
+    vector_dim: int
+    action_dim: int
+
+    @property
+    def spare(self) -> int:
+        """Slots beyond those of live rows: what may be written between two commits."""
+        return 64 + self.capacity // 200
+
+    @property
+    def slots(self) -> int:
+        """
+        Rows that the ring has room for.
+
+        Beyond the capacity and :attr:`spare` there is room for the one additional row of each
+        episode; where episodes are shorter than 200 steps, the memory holds fewer transitions.
+        """
+        return self.capacity + self.capacity // 200 + 64 + self.spare
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame; 0 where observations have no image."""
+        return self.image_shape[0] * self.image_shape[1] if self.image_shape else 0
+
+    @functools.cached_property
+    def record(self) -> np.dtype:
+        """The type of a record."""
+        fields = [('crc', '<u4'), ('chain', '<u4'), ('row', '<u8'), ('back', '<u4'),
+                  ('session', '<u2'), ('flags', '<u2'), ('action', '<f4', (self.action_dim,)),
+                  ('reward', '<f4'), ('vector', '<f4', (self.vector_dim,))]
+        if np.dtype(fields).itemsize % 8:
+            fields.append(('padding', '<u4'))
+        return np.dtype(fields)
+
+
+def chain(crc: int, before: int) -> int:
+    """Return the ``chain`` of a row with ``crc`` after a row whose chain is ``before``."""
+    return zlib.crc32(_U32.pack(crc), before)
+
+
+class MemoryStore:
+    """
+    Rows in memory: arrays ``records`` (slots,) and ``frames`` (slots, frame_bytes) or None.
+
+    Also what every store has in common: ``words``, the records as float32 (slots, words), and
+    the check of a row.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        # Pages are taken from the system only when a row is first written.
+        self._adopt(layout, np.empty(layout.slots, layout.record),
+                    np.empty((layout.slots, layout.frame_bytes), np.uint8)
+                    if layout.frame_bytes else None)
+
+    def _adopt(self, layout: Layout, records: np.ndarray, frames: np.ndarray | None) -> None:
+        self.layout = layout
+        self.slots = layout.slots
+        self.records = records
+        self.frames = frames
+        self.words = records.view('<f4').reshape(layout.slots, -1)
+
+    def write(self, row: int, record: np.ndarray, frame: np.ndarray | None) -> None:
+        """Store a row: a record, (1,), and a contiguous uint8 frame; over what the slot held."""
+        slot = row % self.slots
+        self.records[slot] = record[0]
+        if frame is not None:
+            self.frames[slot] = frame.reshape(-1)
+
+    def blocked(self, head: int) -> bool:
+        """Return whether a commit must come before row ``head`` is written."""
+        return False
+
+    def row_crc(self, row: int) -> int:
+        """Return the CRC-32 that the row in the slot of ``row`` should have."""
+        slot = row % self.slots
+        crc = zlib.crc32(self.records[slot:slot + 1].view(np.uint8)[COVERED:])
+        return crc if self.frames is None else zlib.crc32(self.frames[slot], crc)
+
+    def follows(self, row: int, before: int) -> bool:
+        """Return whether ``row`` is stored whole, after a row whose chain is ``before``."""
+        record = self.records[row % self.slots]
+        return bool(record['row'] == row and record['chain'] == chain(int(record['crc']), before)
+                    and record['crc'] == self.row_crc(row))
+
+    def close(self) -> None:
+        """Give back what the store holds."""
