@@ -1,0 +1,69 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From one observation to one action, quickly: buffers are made once and reused."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Union
+
+import numpy as np
+import torch
+
+from av_td3_ros.learning.encoders import Encoder
+from av_td3_ros.learning.networks import Actor
+
+Observation = Union[Mapping[str, np.ndarray], np.ndarray]
+
+
+class Acting:
+    """
+    Runs an actor, and its encoder where it has one, on single observations.
+
+    It reads the networks' weights at each call. It is not for two threads at once.
+    """
+
+    def __init__(self, actor: Actor, encoder: Encoder | None) -> None:
+        self._actor, self._encoder = actor, encoder
+        weight = next(actor.parameters())
+        self._device, self._state_dim = weight.device, weight.shape[1]
+        self._features = 0 if encoder is None else encoder.output_dim
+        self._state = torch.zeros(1, self._state_dim)
+        self._vector = self._state[0, self._features:].numpy()
+        self._image: np.ndarray | None = None
+
+    @torch.inference_mode()
+    def __call__(self, observation: Observation) -> np.ndarray:
+        """
+        Return the action (action_dim,) float32 for an observation, without noise.
+
+        The observation is a flat state (state_dim,), or ``image`` (channels, H, W) uint8 with
+        ``vector`` (state_dim - output_dim,) float32. Raises ValueError for another shape or type.
+        """
+        if self._encoder is None:
+            self._vector[:] = self._checked(observation, (self._state_dim,))
+        else:
+            self._vector[:] = self._checked(observation['vector'], self._vector.shape)
+            self._state[0, :self._features] = self._encoder(self._scaled(observation['image']))[0]
+        return self._actor(self._state.to(self._device))[0].cpu().numpy()
+
+    def _scaled(self, image: Any) -> torch.Tensor:
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 \
+                or image.shape[0] != self._encoder.input_channels:
+            raise ValueError(f'an image must be uint8 of {self._encoder.input_channels} channels '
+                             f'by height by width, not {image.dtype} {image.shape}')
+        if self._image is None or self._image.shape != image.shape:
+            self._image = np.empty(image.shape, np.float32)
+            self._image_tensor = torch.from_numpy(self._image)[None]
+        low, high = self._encoder.input_range
+        np.multiply(image, np.float32((high - low) / 255.0), out=self._image)
+        if low:
+            self._image += np.float32(low)
+        return self._image_tensor.to(self._device)
+
+    @staticmethod
+    def _checked(vector: Any, shape: tuple[int, ...]) -> np.ndarray:
+        vector = np.asarray(vector)
+        if vector.shape != shape:
+            raise ValueError(f'a vector of shape {vector.shape} was given where {shape} is needed')
+        return vector

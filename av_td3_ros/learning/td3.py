@@ -1,0 +1,344 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Twin Delayed Deep Deterministic policy gradient (Fujimoto et al., 2018, arXiv:1802.09477).
+
+Actor and critic each see images through an encoder of their own; all four networks have
+target networks. The discount of each transition comes with the batch, so that an n-step
+return needs no other code and ``terminated`` (not ``truncated``) ends the bootstrap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import math
+from pathlib import Path
+from typing import Any, Callable, Collection, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+from av_td3_ros.learning import checkpoint
+from av_td3_ros.learning.acting import Acting, Observation
+from av_td3_ros.learning.augmentation import random_shift
+from av_td3_ros.learning.encoders import Encoder, get_cnn_extractor
+from av_td3_ros.learning.networks import Actor, Critic
+from av_td3_ros.learning.settings import plain, read_config
+from av_td3_ros.settings import as_dict
+
+logger = logging.getLogger(__name__)
+
+NETWORKS = ('actor', 'critic', 'actor_cnn', 'critic_cnn')
+VECTOR_DIM = 23
+
+
+class LearningStopped(RuntimeError):
+    """A loss or gradient was not finite; the weights are the last good ones."""
+
+
+class TD3Agent:
+    """
+    TD3 on flat states, or on images with a vector (``use_dict_buffer``).
+
+    ``state_dim`` counts what actor and critic take: the encoder's features and the vector's
+    entries. Encoders that are not given are made from the configuration. ``config`` has the
+    sections of :class:`~av_td3_ros.learning.settings.TD3Settings`, all optional; a key that
+    nothing reads is named in a warning, unless its section is one of ``other_sections``, which
+    belong to other parts of the program. ``config`` is kept whole and saved with the agent.
+
+    Deterministic for a seed on one machine and number of threads. Initial weights come from
+    torch's default generator, all later draws from :attr:`rng`, which is seeded with ``seed``, or
+    with torch's initial seed where that is None.
+
+    Public: ``actor``, ``critic``, ``actor_cnn``, ``critic_cnn`` (None for flat states), the same
+    with ``_target`` and ``_optimizer``; ``total_it`` (updates done), ``discount``, ``tau``,
+    ``policy_freq``, ``policy_noise``, ``noise_clip``, ``max_action``, ``state_dim``, ``action_dim``,
+    ``use_dict_buffer``, ``settings``, ``config``.
+    """
+
+    def __init__(self, state_dim: int, action_dim: int, max_action: float = 1.0,
+                 actor_cnn: Encoder | None = None, critic_cnn: Encoder | None = None,
+                 use_dict_buffer: bool = True, config: Mapping[str, Any] | None = None, *,
+                 other_sections: Collection[str] = (), device: str | torch.device = 'cpu',
+                 seed: int | None = None) -> None:
+        self.settings, unread = read_config(config, other_sections)
+        if unread:
+            logger.warning('Configuration keys that nothing reads: %s', ', '.join(unread))
+        self.config = _merged(as_dict(self.settings), plain(config or {}))
+        self.state_dim, self.action_dim = int(state_dim), int(action_dim)
+        self.max_action, self.use_dict_buffer = float(max_action), bool(use_dict_buffer)
+        self.device = torch.device(device)
+        algorithm, networks = self.settings.algorithm, self.settings.networks
+        self.discount, self.tau = algorithm.discount, algorithm.tau
+        self.policy_freq, self.policy_noise = algorithm.policy_freq, algorithm.policy_noise
+        self.noise_clip = algorithm.noise_clip
+        self.total_it = 0
+        self.failure: str | None = None
+
+        self.actor_cnn, self.critic_cnn = self._encoders(actor_cnn, critic_cnn)
+        self.actor = Actor(state_dim, action_dim, max_action, networks.actor.hidden_layers)
+        self.critic = Critic(state_dim, action_dim, networks.critic.hidden_layers)
+        for name in NETWORKS:
+            network = getattr(self, name)
+            target = optimizer = None
+            if network is not None:
+                network.to(self.device).eval()
+                target = copy.deepcopy(network).requires_grad_(False)
+                optimizer = torch.optim.Adam(
+                    network.parameters(), lr=self.settings.learning_rate(name), fused=True)
+            setattr(self, f'{name}_target', target)
+            setattr(self, f'{name}_optimizer', optimizer)
+        self.rng = torch.Generator(self.device)
+        self.rng.manual_seed(torch.initial_seed() if seed is None else seed)
+        self._acting = Acting(self.actor, self.actor_cnn)
+        self._before_change: Callable[[], None] | None = None
+
+    def _encoders(self, actor_cnn: Encoder | None, critic_cnn: Encoder | None) \
+            -> tuple[Encoder | None, Encoder | None]:
+        if not self.use_dict_buffer:
+            if actor_cnn is not None or critic_cnn is not None:
+                raise ValueError('an agent of flat states (use_dict_buffer=False) has no encoders')
+            return None, None
+        if actor_cnn is None and critic_cnn is None:
+            if self.state_dim <= VECTOR_DIM:
+                raise ValueError(f'state_dim {self.state_dim} leaves no image features beside '
+                                 f'{VECTOR_DIM} vector entries; pass use_dict_buffer=False for '
+                                 'flat states')
+            actor_cnn, critic_cnn = (
+                get_cnn_extractor(output_dim=self.state_dim - VECTOR_DIM,
+                                  architecture=self.settings.networks.cnn.architecture)
+                for _ in range(2))
+        if not isinstance(actor_cnn, Encoder) or not isinstance(critic_cnn, Encoder):
+            raise TypeError('actor_cnn and critic_cnn must both be made by get_cnn_extractor')
+        memory = {tensor.data_ptr() for tensor in actor_cnn.state_dict().values()}
+        if any(tensor.data_ptr() in memory for tensor in critic_cnn.state_dict().values()):
+            raise ValueError('actor_cnn and critic_cnn share tensors; they must be two encoders')
+        if actor_cnn.output_dim != critic_cnn.output_dim \
+                or actor_cnn.output_dim > self.state_dim:
+            raise ValueError(
+                f'encoders with {actor_cnn.output_dim} and {critic_cnn.output_dim} features do '
+                f'not fit state_dim {self.state_dim}')
+        cnn = self.config['networks']['cnn']
+        cnn['architecture'] = actor_cnn.architecture
+        return actor_cnn, critic_cnn
+
+    @property
+    def vector_dim(self) -> int:
+        """Entries of the observation's vector; of the whole state where there is no image."""
+        return self.state_dim - (0 if self.actor_cnn is None else self.actor_cnn.output_dim)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks that this agent has, by name."""
+        return {name: network for name in NETWORKS
+                if (network := getattr(self, name)) is not None}
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """
+        Return the policy's action (action_dim,) float32 for one observation, without noise.
+
+        The observation is a flat state (state_dim,), or ``image`` (4, 84, 84) uint8, oldest frame
+        first, with ``vector`` (vector_dim,) float32. Raises ValueError for other shapes.
+        """
+        return self._acting(observation)
+
+    def update(self, batch: Any, noise: torch.Tensor | None = None) -> dict[str, float]:
+        """
+        Make one gradient update of the critic, and every policy_freq-th of actor and targets.
+
+        ``batch`` has ``observation`` and ``next_observation`` ((B, state_dim), or ``image``
+        (B, 4, 84, 84) uint8 with ``vector``), ``action`` (B, action_dim), ``reward`` (B, 1) and
+        ``discount`` (B, 1), the discount of what follows: 0 where the episode terminated. ``noise``
+        (B, action_dim) replaces the standard normal draw behind the smoothing of target actions.
+
+        Returns the losses, mean estimates and gradient norms. Raises :class:`LearningStopped`
+        where one is not finite: that network is left as it was, and further calls raise too
+        until a checkpoint is loaded.
+        """
+        if self.failure is not None:
+            raise LearningStopped(self.failure)
+        now, then = self._inputs(batch.observation), self._inputs(batch.next_observation)
+        action = batch.action.to(self.device)
+        if noise is None:
+            noise = torch.randn(action.shape, generator=self.rng, device=self.device)
+        try:
+            report = self._update_critic(batch, now, then, action, noise)
+            self.total_it += 1
+            if self.total_it % self.policy_freq == 0:
+                report.update(self._update_actor(now))
+                self._update_targets()
+        except LearningStopped as error:
+            self.failure = f'{error} {_describe_batch(batch)}'
+            raise LearningStopped(self.failure) from None
+        return report
+
+    def _update_critic(self, batch: Any, now: _Inputs, then: _Inputs, action: torch.Tensor,
+                       noise: torch.Tensor) -> dict[str, float]:
+        with torch.no_grad(), self._arithmetic():
+            # Target policy smoothing.
+            noise = (noise * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
+            next_action = (self.actor_target(then.state(self.actor_cnn_target)).float() + noise) \
+                .clamp(-self.max_action, self.max_action)
+            # Clipped double Q-learning.
+            target_q1, target_q2 = self.critic_target(
+                then.state(self.critic_cnn_target), next_action)
+            target_q = batch.reward.to(self.device) \
+                + batch.discount.to(self.device) * torch.min(target_q1, target_q2).float()
+
+        with _batch_statistics(self.critic_cnn):
+            with self._arithmetic():
+                q1, q2 = self.critic(now.state(self.critic_cnn), action)
+            loss = F.mse_loss(q1.float(), target_q) + F.mse_loss(q2.float(), target_q)
+            norms = self._step(loss, 'critic', 'critic_cnn')
+        return {'critic_loss': loss.item(), 'q1': q1.mean().item(), 'q2': q2.mean().item(),
+                'target_q': target_q.mean().item(), **norms}
+
+    def _update_actor(self, now: _Inputs) -> dict[str, float]:
+        with torch.no_grad(), self._arithmetic():
+            critic_state = now.state(self.critic_cnn)
+        self.critic.requires_grad_(False)
+        try:
+            with _batch_statistics(self.actor_cnn):
+                with self._arithmetic():
+                    action = self.actor(now.state(self.actor_cnn))
+                    q1 = self.critic.first(critic_state, action)
+                loss = -q1.float().mean()
+                norms = self._step(loss, 'actor', 'actor_cnn')
+        finally:
+            self.critic.requires_grad_(True)
+        return {'actor_loss': loss.item(), **norms}
+
+    @torch.no_grad()
+    def _update_targets(self) -> None:
+        for name, network in self.networks().items():
+            target = getattr(self, f'{name}_target')
+            torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), self.tau)
+            for kept, current in zip(target.buffers(), network.buffers()):
+                kept.copy_(current)
+
+    def _step(self, loss: torch.Tensor, *names: str) -> dict[str, float]:
+        """Minimise ``loss`` over the named networks, or raise if anything is not finite."""
+        names = tuple(name for name in names if getattr(self, name) is not None)
+        if not math.isfinite(loss.item()):
+            raise LearningStopped(f'The loss of the {names[0]} is {loss.item()} in update '
+                                  f'{self.total_it + (names[0] == "critic")};')
+        for name in names:
+            getattr(self, f'{name}_optimizer').zero_grad()
+        loss.backward()
+        norms = {}
+        for name in names:
+            gradients = [parameter.grad for parameter in getattr(self, name).parameters()]
+            norm = nn.utils.get_total_norm(gradients).item()
+            if not math.isfinite(norm):
+                raise LearningStopped(f'The gradient of the {name} has norm {norm} in update '
+                                      f'{self.total_it + (names[0] == "critic")};')
+            largest = self.settings.max_grad_norm(name)
+            if 0.0 < largest < norm:
+                torch._foreach_mul_(gradients, largest / norm)
+            norms[f'{name}_grad_norm'] = norm
+        self.finish_snapshot()
+        for name in names:
+            getattr(self, f'{name}_optimizer').step()
+        return norms
+
+    def _inputs(self, observation: Any) -> _Inputs:
+        if not self.use_dict_buffer:
+            return _Inputs(None, observation.to(self.device))
+        image = observation['image'].to(self.device)
+        shift = self.settings.algorithm.random_shift
+        if shift:
+            image = random_shift(image, shift, self.rng)
+        return _Inputs(image, observation['vector'].to(self.device))
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager:
+        if self.settings.algorithm.precision == 'float32':
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def finish_snapshot(self) -> None:
+        """Wait until a snapshot under way has copied the weights: they are about to change."""
+        if self._before_change is not None:
+            wait, self._before_change = self._before_change, None
+            wait()
+
+    def save_checkpoint(self, path: str | Path, *, replay: Any = None, exploration: Any = None,
+                        extra: Mapping[str, Any] | None = None) -> None:
+        """Save everything to ``path``, durably; see :func:`.checkpoint.save`."""
+        checkpoint.save(self, path, replay=replay, exploration=exploration, extra=extra)
+
+    def load_checkpoint(self, path: str | Path, *, replay: Any = None, exploration: Any = None,
+                        ) -> checkpoint.Loaded:
+        """Load everything from ``path``, or raise and change nothing; see :func:`.checkpoint.load`."""
+        return checkpoint.load(self, path, replay=replay, exploration=exploration)
+
+
+class _Inputs:
+    """Observations on their way into several encoders: scaled once for each input range."""
+
+    def __init__(self, image: torch.Tensor | None, vector: torch.Tensor) -> None:
+        self._image, self._vector = image, vector
+        self._scaled: dict[tuple[float, float], torch.Tensor] = {}
+
+    def state(self, encoder: Encoder | None) -> torch.Tensor:
+        """Return what a head takes: the encoder's features and the vector, (B, state_dim)."""
+        if encoder is None:
+            return self._vector
+        scaled = self._scaled.get(encoder.input_range)
+        if scaled is None:
+            scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last))
+            self._scaled[encoder.input_range] = scaled
+        return torch.cat([encoder(scaled).float(), self._vector], dim=1)
+
+
+@contextlib.contextmanager
+def _batch_statistics(encoder: Encoder | None) -> Iterator[None]:
+    """
+    Let batch-norm layers use and gather the batch's statistics, as training does.
+
+    Elsewhere (acting, targets, the critic under the policy's loss) they use the gathered ones.
+    What was gathered is undone where the update fails.
+    """
+    buffers = [] if encoder is None else list(encoder.buffers())
+    if not buffers:
+        yield
+        return
+    before = [buffer.clone() for buffer in buffers]
+    encoder.train()
+    try:
+        yield
+    except LearningStopped:
+        for buffer, kept in zip(buffers, before):
+            buffer.copy_(kept)
+        raise
+    finally:
+        encoder.eval()
+
+
+def _describe_batch(batch: Any) -> str:
+    """Say what is wrong with a batch whose loss or gradient is not finite."""
+    fields: dict[str, torch.Tensor] = {}
+    for name in ('observation', 'action', 'reward', 'next_observation', 'discount'):
+        value = getattr(batch, name)
+        if isinstance(value, Mapping):
+            fields.update({f'{name}.{key}': item for key, item in value.items()})
+        else:
+            fields[name] = value
+    for name, value in fields.items():
+        rows = (~torch.isfinite(value.reshape(len(value), -1)).all(dim=1)).nonzero().flatten()
+        if len(rows):
+            return (f'the batch has {name} not finite in {len(rows)} of {len(value)} rows, '
+                    f'first in row {int(rows[0])}')
+    return f'its batch of {len(fields["reward"])} is finite'
+
+
+def _merged(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration as given, completed with the settings that it leaves out."""
+    merged = dict(settings)
+    for key, value in config.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) \
+            if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
