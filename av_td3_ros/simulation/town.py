@@ -30,7 +30,8 @@ class Town:
     The roads of one OpenDRIVE map.
 
     ``lanes`` holds every lane of every type as arrays (see :class:`lanes.Lane`), ``markings``
-    every painted line at a driving lane's edge. ``drivable`` is a grid of the drivable surface.
+    every painted line at a driving lane's edge. ``drivable`` is a grid of the drivable surface,
+    ``islands`` the outlines (N, 2) of the gaps between a junction's lanes that it includes.
     All coordinates are metres and radians in the map frame of ROS: CARLA's y and yaw, negated.
     """
 
@@ -49,7 +50,7 @@ class Town:
         self.name = name
         self.opendrive = opendrive
         self.markings = lane_data.markings(self.lanes)
-        self.drivable = surface.drivable(self.lanes)
+        self.drivable, self.islands = surface.drivable(self.lanes)
         self._heights = surface.heights(self.lanes)
         self.graph = RouteGraph(self.lanes)
         self._connected = self.graph.largest_component()
