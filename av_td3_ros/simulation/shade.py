@@ -1,0 +1,172 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Colour for the ground and the sky: textures, layers by their coverage, haze.
+
+Works row by row in float32 arrays that stay in the processor's first cache; each step is a loop
+that the compiler turns into vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+import numpy as np
+
+from av_td3_ros.simulation.raster import OPTIONS
+
+TEXTURE = 256               # texels a side of the two tileable noise textures
+FINE, COARSE = 0.021, 0.37  # m a texel
+_SHARP = 6.0                # m; beyond, the fine texture fades as its texels shrink
+_FAST = dict(OPTIONS, fastmath=True)
+
+
+@njit('void(float64[:], int64, float64, float32[:, ::1], int64, int64, float32[:, ::1], '
+      'float32[:, ::1], float32[:, ::1])', **_FAST)
+def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
+    """Find distance and both textures of a row's ground pixels; rows 0 to 2 receive them."""
+    distance, small, large = rows[0], rows[1], rows[2]
+    focal = view[0]
+    up = (row + 0.5 - view[2]) / focal
+    # The ray of column c is base + c * step; its part along the optical axis is 1.
+    step_x, step_y, step_z = view[6] / focal, view[7] / focal, view[8] / focal
+    aside = (0.5 - view[1]) / focal
+    base_x = view[12] + up * view[9] + aside * view[6]
+    base_y = view[13] + up * view[10] + aside * view[7]
+    base_z = view[14] + up * view[11] + aside * view[8]
+    if depth.shape[0] > 0:
+        for x in range(begin, end):
+            distance[x] = np.float32(1.0) / depth[row, x]
+    else:
+        a, b = np.float32(step_z / (ground - view[5])), np.float32(base_z / (ground - view[5]))
+        for x in range(begin, end):
+            distance[x] = np.float32(1.0) / (b + a * np.float32(x))
+    # Whole tiles of the coarse texture are taken off, so that float32 keeps its precision.
+    tile = FINE * TEXTURE
+    near_x = np.float32((view[3] / tile - math.floor(view[3] / tile)) * TEXTURE + 65536.0)
+    near_y = np.float32((view[4] / tile - math.floor(view[4] / tile)) * TEXTURE + 65536.0)
+    wide = COARSE * TEXTURE
+    far_x = np.float32((view[3] / wide - math.floor(view[3] / wide)) * TEXTURE + 65536.0)
+    far_y = np.float32((view[4] / wide - math.floor(view[4] / wide)) * TEXTURE + 65536.0)
+    bx, by = np.float32(base_x), np.float32(base_y)
+    sx, sy = np.float32(step_x), np.float32(step_y)
+    per_fine, per_coarse = np.float32(1.0 / FINE), np.float32(1.0 / COARSE)
+    sharp, one = np.float32(_SHARP), np.float32(1.0)
+    limit = np.float32(1200.0)
+    for x in range(begin, end):
+        w = min(distance[x], limit)
+        px, py = w * (bx + sx * np.float32(x)), w * (by + sy * np.float32(x))
+        i = np.int32(near_x + px * per_fine) & 255
+        j = np.int32(near_y + py * per_fine) & 255
+        small[x] = fine[j, i] * min(one, sharp / w)
+        i = np.int32(far_x + px * per_coarse) & 255
+        j = np.int32(far_y + py * per_coarse) & 255
+        large[x] = coarse[j, i]
+
+
+@njit('void(float32[:, ::1], int64, int64, uint8[::1], float32[::1])', **_FAST)
+def _lay(rows, begin, end, coverage, colour):
+    """Blend a layer of ``colour`` (blue, green, red, fine, coarse contrast) over a row."""
+    blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
+    share = np.float32(1.0 / 255.0)
+    one = np.float32(1.0)
+    for x in range(begin, end):
+        alpha = np.float32(coverage[x]) * share
+        light = one + colour[3] * small[x] + colour[4] * large[x]
+        blue[x] += alpha * (colour[0] * light - blue[x])
+        green[x] += alpha * (colour[1] * light - green[x])
+        red[x] += alpha * (colour[2] * light - red[x])
+
+
+@njit('void(float32[:, ::1], int64, int64, float32[::1], uint32[::1])', **_FAST)
+def _finish(rows, begin, end, haze, out):
+    """Mix the haze in and write a row's ground pixels as 0xAARRGGBB."""
+    distance, blue, green, red = rows[0], rows[3], rows[4], rows[5]
+    reach, top, zero = haze[3], np.float32(255.0), np.float32(0.5)
+    for x in range(begin, end):
+        clear = reach / (reach + distance[x])
+        clear *= clear
+        b = haze[0] + clear * (blue[x] - haze[0]) + zero
+        g = haze[1] + clear * (green[x] - haze[1]) + zero
+        r = haze[2] + clear * (red[x] - haze[2]) + zero
+        b, g, r = min(max(b, zero), top), min(max(g, zero), top), min(max(r, zero), top)
+        out[x] = np.uint32(np.int32(b) | (np.int32(g) << 8) | (np.int32(r) << 16)) \
+            | np.uint32(0xFF000000)
+
+
+@njit('void(float64[:], float64, float64, uint8[:, :, ::1], int32[:, :, ::1], '
+      'float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], '
+      'int32[:, ::1], uint32[:, ::1], int64, float32[:, ::1], uint32[:, ::1])', **_FAST)
+def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, coarse, directions,
+          sky, heading, rows, out):
+    """
+    Colour ground and sky into ``out`` (H, W) and empty the layers' planes for the next frame.
+
+    ``ground`` is the height of a flat town's ground in metres; with ``depth`` (H, W) the inverse
+    distances of an uneven one count instead. ``colours`` (1 + L, 5) are the ground's and the
+    layers', the last layer is the shadow: it takes light away. ``haze`` is blue, green, red and
+    its reach in metres. ``directions`` (H, W) are the pixels' places in the panorama ``sky``
+    (elevation, azimuth), which is turned by ``heading`` columns. ``horizon`` is the distance in
+    metres where the ground ends. ``rows`` (6, W) is scratch.
+    """
+    height, width = out.shape
+    layers = planes.shape[0]
+    azimuths = sky.shape[1]
+    flat_sky = sky.reshape(-1)
+    uneven = depth.shape[0] > 0
+    for row in range(height):
+        begin, end = 0, width
+        if uneven:
+            while begin < width and depth[row, begin] <= 0.0:
+                begin += 1
+            while end > begin and depth[row, end - 1] <= 0.0:
+                end -= 1
+        else:
+            drop = view[5] - ground
+            up = (row + 0.5 - view[2]) / view[0]
+            slope = -view[8] / view[0] / drop
+            level = -(view[14] + up * view[11] - (view[1] - 0.5) / view[0] * view[8]) / drop
+            # Ground where level + slope * column >= 1 / horizon.
+            edge = 1.0 / horizon - level
+            if abs(slope) * width < 1e-9:
+                if edge > 0.0:
+                    end = 0
+            elif slope > 0.0:
+                begin = int(min(max(math.ceil(edge / slope), 0.0), float(width)))
+            else:
+                end = int(min(max(math.floor(edge / slope) + 1.0, 0.0), float(width)))
+        for side in range(2):
+            x0, x1 = (0, min(begin, end)) if side == 0 else (max(begin, end), width)
+            if end <= begin:
+                x0, x1 = (0, width) if side == 0 else (width, width)
+            for x in range(x0, x1):
+                place = directions[row, x]
+                column = (place + heading) & (azimuths - 1)
+                out[row, x] = flat_sky[(place & ~(azimuths - 1)) | column]
+        if begin < end:
+            _texture(view, row, ground, depth, begin, end, fine, coarse, rows)
+            base = colours[0]
+            blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
+            for x in range(begin, end):
+                light = np.float32(1.0) + base[3] * small[x] + base[4] * large[x]
+                blue[x] = base[0] * light
+                green[x] = base[1] * light
+                red[x] = base[2] * light
+        for layer in range(layers):
+            x0, x1 = extents[layer, row, 0], extents[layer, row, 1]
+            if x0 >= x1:
+                continue
+            if max(x0, begin) < min(x1, end):
+                _lay(rows, max(x0, begin), min(x1, end), planes[layer, row], colours[layer + 1])
+            planes[layer, row, x0:x1] = 0
+            extents[layer, row, 0] = width
+            extents[layer, row, 1] = 0
+        if begin < end:
+            _finish(rows, begin, end, haze, out[row])
+            if uneven:
+                for x in range(begin, end):
+                    if depth[row, x] <= 0.0:
+                        place = directions[row, x]
+                        column = (place + heading) & (azimuths - 1)
+                        out[row, x] = flat_sky[(place & ~(azimuths - 1)) | column]
