@@ -124,9 +124,10 @@ class Camera:
         view, look, scene = self._view(ego), self.look, self.scene
         pixels = out.view(np.uint32)[:, :, 0]
         ground = scene.ground
-        raster.pave(view, self._spread, ground.quads, ground.layers, ground.reaches,
-                    ground.spheres, ground.starts, ground.grid, self._planes, self._extents,
-                    self._edges, self._no_depth)
+        raster.pave(view, self._spread, ground.coarse, ground.coarse_spheres, ground.layers,
+                    ground.reaches, ground.children, ground.fine, ground.fine_spheres,
+                    ground.starts, ground.grid, self._planes, self._extents, self._edges,
+                    self._no_depth)
         boxes = self._boxes(others, view)
         heading = int(round(-ego.yaw / (2.0 * math.pi) * AZIMUTHS))
         shade.shade(view, scene.height, _HORIZON, self._planes, self._extents, self._no_depth,

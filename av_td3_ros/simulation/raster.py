@@ -22,6 +22,7 @@ import numpy as np
 NEAR = 0.05      # m; what is nearer to the camera's plane is cut away
 _FINE = 16       # sub-scanlines of a row for flat polygons, which are thin: far markings
 _COARSE = 4
+_DETAIL = 50.0   # m; strips further away are drawn in their coarse form
 _FLAT = 6.0      # rows; polygons lower than that are sampled finely
 OPTIONS = {'cache': True, 'error_model': 'numpy', 'nogil': True}
 
@@ -191,21 +192,19 @@ def in_sight(view, x, y, z, radius, reach, spread):
     return aside - spread * ahead <= radius * math.sqrt(1.0 + spread * spread)
 
 
-@njit('void(float64[:], float64, float32[:, :, ::1], uint8[::1], float32[::1], float32[:, ::1], '
-      'int32[::1], float64[::1], uint8[:, :, ::1], int32[:, :, ::1], float64[:, ::1], '
-      'float32[:, ::1])', **OPTIONS)
-def pave(view, spread, quads, layers, reaches, spheres, starts, grid, planes, extents, edges,
-         depth):
+@njit('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], float32[::1], '
+      'int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], float64[::1], '
+      'uint8[:, :, ::1], int32[:, :, ::1], float64[:, ::1], float32[:, ::1])', **OPTIONS)
+def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, fine_spheres,
+         starts, grid, planes, extents, edges, depth):
     """
     Draw the ground's quads that are in sight into their layers' planes.
 
-    ``quads`` (P, 4, 3) with ``layers`` (P,), ``reaches`` (P,) in metres and bounding ``spheres``
-    (P, 4) are sorted by the cells of a ``grid`` (x, y, cell, columns, rows, largest radius,
-    largest reach); cell i holds those from ``starts[i]`` to ``starts[i + 1]``.
+    The first ten arrays are those of :class:`scene.Patches`; ``grid`` holds x, y, cell, columns,
+    rows, the largest radius and the largest reach.
     """
     corners, camera, clipped = np.empty((4, 3)), np.empty((4, 3)), np.empty((6, 3))
-    screen, inverse = np.empty((6, 2)), np.empty((1, 3))[0]
-    inverse[:] = 0.0
+    screen, inverse = np.empty((6, 2)), np.zeros(3)
     tested = depth.shape[0] > 0
     cell, columns, rows = grid[2], int(grid[3]), int(grid[4])
     far = grid[5] + grid[6]
@@ -221,16 +220,31 @@ def pave(view, spread, quads, layers, reaches, spheres, starts, grid, planes, ex
             x, y = grid[0] + (column + 0.5) * cell, grid[1] + (row + 0.5) * cell
             if not in_sight(view, x, y, view[5], 0.71 * cell + grid[5], grid[6], spread):
                 continue
-            for p in range(starts[index], starts[index + 1]):
-                if not in_sight(view, spheres[p, 0], spheres[p, 1], spheres[p, 2], spheres[p, 3],
-                                reaches[p], spread):
+            for c in range(starts[index], starts[index + 1]):
+                x, y, z, radius = (coarse_spheres[c, 0], coarse_spheres[c, 1],
+                                   coarse_spheres[c, 2], coarse_spheres[c, 3])
+                if not in_sight(view, x, y, z, radius, reaches[c], spread):
                     continue
-                for i in range(4):
-                    for k in range(3):
-                        corners[i, k] = quads[p, i, k]
-                count = project(view, corners, 4, camera, clipped, screen)
-                if count < 3:
-                    continue
-                if tested:
-                    plane_of(view, clipped, count, inverse)
-                cover(planes[layers[p]], extents[layers[p]], screen, count, edges, depth, inverse)
+                near = _DETAIL + radius
+                detailed = children[c + 1] - children[c] > 1 and (
+                    (x - view[3]) ** 2 + (y - view[4]) ** 2 + (z - view[5]) ** 2 < near * near)
+                begin, end = (children[c], children[c + 1]) if detailed else (c, c + 1)
+                for p in range(begin, end):
+                    if detailed:
+                        if not in_sight(view, fine_spheres[p, 0], fine_spheres[p, 1],
+                                        fine_spheres[p, 2], fine_spheres[p, 3], 1e4, spread):
+                            continue
+                        for i in range(4):
+                            for k in range(3):
+                                corners[i, k] = fine[p, i, k]
+                    else:
+                        for i in range(4):
+                            for k in range(3):
+                                corners[i, k] = coarse[p, i, k]
+                    count = project(view, corners, 4, camera, clipped, screen)
+                    if count < 3:
+                        continue
+                    if tested:
+                        plane_of(view, clipped, count, inverse)
+                    cover(planes[layers[c]], extents[layers[c]], screen, count, edges, depth,
+                          inverse)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator
+from typing import Iterator, NamedTuple
 import weakref
 
 import numpy as np
@@ -18,18 +18,27 @@ _REACH = {'verge': 120.0, 'pavement': 250.0, 'kerb': 150.0, 'asphalt': 500.0, 'w
           'yellow': 180.0}
 _VERGE, _KERB, _INWARDS = 0.9, 0.16, 0.25
 _CELL = 32.0
+# Greatest error in m of a border's pieces, near the camera and far from it, and their length.
+_TOLERANCE, _PAINT_TOLERANCE, _ROUGH, _LONGEST = 0.025, 0.008, 0.15, 25.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Patches:
-    """Quads sorted by grid cells, in the form that :func:`raster.pave` reads."""
+    """
+    Quads in two degrees of detail, sorted by grid cells, as :func:`raster.pave` reads them.
 
-    quads: np.ndarray       # (P, 4, 3) float32, map frame
-    layers: np.ndarray      # (P,) uint8, indices into LAYERS
-    reaches: np.ndarray     # (P,) float32
-    spheres: np.ndarray     # (P, 4) float32
-    starts: np.ndarray      # (cells + 1,) int32
-    grid: np.ndarray        # (7,) float64
+    Coarse quad i stands for the fine ones from ``children[i]`` to ``children[i + 1]``.
+    """
+
+    coarse: np.ndarray          # (C, 4, 3) float32, map frame
+    coarse_spheres: np.ndarray  # (C, 4) float32: centre, radius
+    layers: np.ndarray          # (C,) uint8, indices into LAYERS
+    reaches: np.ndarray         # (C,) float32
+    children: np.ndarray        # (C + 1,) int32
+    fine: np.ndarray            # (P, 4, 3) float32
+    fine_spheres: np.ndarray    # (P, 4) float32
+    starts: np.ndarray          # (cells + 1,) int32, into the coarse quads
+    grid: np.ndarray            # (7,) float64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,16 +68,19 @@ def scene_of(town) -> Scene:
 
 def build_scene(surfaces: list[Surface], lines: list[Line]) -> Scene:
     """Make the polygons of a town's strips."""
-    pieces: list[tuple[str, np.ndarray]] = []
-    for surface in surfaces:
-        pieces += _pave(surface)
-    for line in lines:
-        pieces.append((line.colour, line_quads(line)))
-    quads = np.concatenate([quads for _, quads in pieces])
-    layers = np.concatenate([np.full(len(quads), LAYERS.index(layer), np.uint8)
-                             for layer, quads in pieces])
+    pieces = [piece for surface in surfaces for piece in _pave(surface)]
+    pieces += [_Strip(line.colour, line.stations, *line_borders(line), _PAINT_TOLERANCE)
+               for line in lines]
     height = float(np.median(np.concatenate([s.left[:, 2] for s in surfaces])))
-    return Scene(_sorted(quads, layers), surfaces, lines, height)
+    return Scene(_patches(pieces), surfaces, lines, height)
+
+
+class _Strip(NamedTuple):
+    layer: str
+    stations: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    tolerance: float
 
 
 def strip(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -76,41 +88,92 @@ def strip(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
 
 
-def line_quads(line: Line) -> np.ndarray:
-    """Return a painted line's quads (K - 1, 4, 3): left start, left end, right end, right."""
+def line_borders(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """Return a painted line's left and right border, (K, 3) each."""
     half = 0.5 * line.width * np.pad(line.normal, ((0, 0), (0, 1)))
-    return strip(line.centre + half, line.centre - half)
+    return line.centre + half, line.centre - half
 
 
-def _pave(surface: Surface) -> Iterator[tuple[str, np.ndarray]]:
-    yield surface.kind, strip(surface.left, surface.right)
+def simplify(at: np.ndarray, track: np.ndarray, tolerance: float, longest: float) -> np.ndarray:
+    """
+    Return indices of the samples that a piecewise linear track needs.
+
+    ``at`` (K,) are the stations of the samples ``track`` (K, D). Between two samples that are
+    kept, no coordinate is off by more than ``tolerance``, and they are at most ``longest``
+    apart (where the samples allow it).
+    """
+    keep = {0, len(at) - 1}
+    stack = [(0, len(at) - 1)]
+    while stack:
+        a, b = stack.pop()
+        if b - a < 2:
+            continue
+        share = ((at[a + 1:b] - at[a]) / (at[b] - at[a]))[:, None]
+        error = np.abs(track[a] + share * (track[b] - track[a]) - track[a + 1:b]).max(axis=1)
+        if error.max() > tolerance or at[b] - at[a] > longest:
+            middle = a + 1 + int(error.argmax()) if error.max() > tolerance else (a + b) // 2
+            keep.add(middle)
+            stack += [(a, middle), (middle, b)]
+    return np.array(sorted(keep))
+
+
+def _pave(surface: Surface) -> Iterator[_Strip]:
+    steps = np.linalg.norm(np.diff(surface.left + surface.right, axis=0), axis=1) * 0.5
+    stations = np.concatenate([[0.0], np.cumsum(steps)])
+
+    def piece(layer: str, left: np.ndarray, right: np.ndarray) -> _Strip:
+        return _Strip(layer, stations, left, right, _TOLERANCE)
+
+    yield piece(surface.kind, surface.left, surface.right)
     across = surface.left - surface.right
     across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
     for edge, beside, outwards in ((surface.left, surface.beside_left, across),
                                    (surface.right, surface.beside_right, -across)):
         inner = edge - _INWARDS * outwards
-        if surface.kind == 'asphalt' and beside not in ('asphalt', 'kerb'):
-            yield 'kerb', strip(inner, edge + _KERB * outwards)
+        if surface.kind == 'asphalt' and beside != 'kerb':
+            yield piece('kerb', inner, edge + _KERB * outwards)
         width = 0.0
         if surface.pavement > 0.0 and not beside and surface.kind == 'asphalt':
             width = surface.pavement
-            yield 'pavement', strip(inner, edge + width * outwards)
+            yield piece('pavement', inner, edge + width * outwards)
         if not beside:
-            yield 'verge', strip(inner, edge + (width + _VERGE) * outwards)
+            yield piece('verge', inner, edge + (width + _VERGE) * outwards)
 
 
-def _sorted(quads: np.ndarray, layers: np.ndarray) -> Patches:
-    centres = quads.mean(axis=1)
-    radii = np.linalg.norm(quads - centres[:, None], axis=2).max(axis=1)
+def _patches(pieces: list[_Strip]) -> Patches:
+    coarse, fine, counts, layers = [], [], [], []
+    for piece in pieces:
+        track = np.concatenate([piece.left, piece.right], axis=1)
+        rough = simplify(piece.stations, track, _ROUGH, _LONGEST)
+        coarse.append(strip(piece.left[rough], piece.right[rough]))
+        layers.append(np.full(len(rough) - 1, LAYERS.index(piece.layer), np.uint8))
+        for a, b in zip(rough[:-1], rough[1:] + 1):
+            keep = a + simplify(piece.stations[a:b], track[a:b], piece.tolerance, _LONGEST)
+            fine.append(strip(piece.left[keep], piece.right[keep]))
+            counts.append(len(keep) - 1)
+    return _sorted(np.concatenate(coarse), np.concatenate(layers), fine, np.array(counts))
+
+
+def _sorted(coarse: np.ndarray, layers: np.ndarray, fine: list[np.ndarray],
+            counts: np.ndarray) -> Patches:
+    spheres = _spheres(coarse)
     reaches = np.array([_REACH.get(layer, 0.0) for layer in LAYERS])[layers]
-    low = centres[:, :2].min(axis=0) - 1.0
-    columns, rows = ((centres[:, :2].max(axis=0) - low) // _CELL).astype(int) + 1
-    cells = ((centres[:, 1] - low[1]) // _CELL * columns
-             + (centres[:, 0] - low[0]) // _CELL).astype(int)
+    low = spheres[:, :2].min(axis=0) - 1.0
+    columns, rows = ((spheres[:, :2].max(axis=0) - low) // _CELL).astype(int) + 1
+    cells = ((spheres[:, 1] - low[1]) // _CELL * columns
+             + (spheres[:, 0] - low[0]) // _CELL).astype(int)
     order = np.argsort(cells, kind='stable')
     starts = np.searchsorted(cells[order], np.arange(columns * rows + 1)).astype(np.int32)
+    quads = np.concatenate([fine[i] for i in order])
     return Patches(
-        np.ascontiguousarray(quads[order], np.float32), layers[order],
+        coarse[order].astype(np.float32), spheres[order].astype(np.float32), layers[order],
         reaches[order].astype(np.float32),
-        np.concatenate([centres, radii[:, None]], axis=1)[order].astype(np.float32), starts,
-        np.array([*low, _CELL, columns, rows, radii.max(), reaches.max()], np.float64))
+        np.concatenate([[0], np.cumsum(counts[order])]).astype(np.int32),
+        quads.astype(np.float32), _spheres(quads).astype(np.float32), starts,
+        np.array([*low, _CELL, columns, rows, spheres[:, 3].max(), reaches.max()], np.float64))
+
+
+def _spheres(quads: np.ndarray) -> np.ndarray:
+    centres = quads.mean(axis=1)
+    radii = np.linalg.norm(quads - centres[:, None], axis=2).max(axis=1)
+    return np.concatenate([centres, radii[:, None]], axis=1)

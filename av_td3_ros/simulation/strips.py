@@ -23,8 +23,6 @@ from av_td3_ros.simulation.lanes import Lane
 DASH, GAP = 3.0, 6.0
 _DOTS = (0.12, 1.38)
 _DEFAULT_WIDTH = 0.12
-_LONGEST = 25.0
-_TOLERANCE = 0.01
 # Strips of neighbouring sections and roads overlap by this much, so that no pixel falls between.
 _OVERLAP = 0.01
 
@@ -35,10 +33,10 @@ _PAVED = {'sidewalk': 'pavement', 'walking': 'pavement', 'curb': 'kerb', 'none':
 @dataclasses.dataclass(frozen=True)
 class Surface:
     """
-    One lane of one lane section.
+    Neighbouring lanes of one lane section that are paved alike.
 
-    ``left`` and ``right`` are (K, 3): its borders seen along the road's direction. ``kind`` is
-    'asphalt', 'pavement' or 'kerb'; ``beside_left`` and ``beside_right`` are the kinds that join
+    ``left`` and ``right`` are (K, 3): their outer borders seen along the road's direction, every
+    0.5 m. ``kind`` is 'asphalt', 'pavement' or 'kerb'; ``beside_left`` and ``beside_right`` are the kinds that join
     on either side, or '' at the road's edge. ``pavement`` is the width of the pavement that a
     junction's lane shall be given beyond its edges, because the roads that meet there have one.
     """
@@ -53,8 +51,13 @@ class Surface:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A painted line: ``centre`` (K, 3), ``normal`` (K, 2) unit to the left, width in metres."""
+    """
+    A painted line or dash from ``stations[0]`` to ``stations[-1]`` metres along its road.
 
+    ``centre`` is (K, 3), ``normal`` (K, 2) points to the left, ``width`` is in metres.
+    """
+
+    stations: np.ndarray
     centre: np.ndarray
     normal: np.ndarray
     width: float
@@ -114,8 +117,7 @@ def read_strips(lanes: Sequence[Lane], opendrive: str) -> tuple[list[Surface], l
     """
     Return the surfaces and the painted lines of a map.
 
-    ``lanes`` are the town's, sampled from the text ``opendrive``. Long straight parts come as
-    few long pieces, bends as many (no border is off by more than a centimetre).
+    ``lanes`` are the town's, sampled from the text ``opendrive``.
     """
     root = ElementTree.fromstring(opendrive.encode('utf-8'))
     pavements = _junction_pavements(root)
@@ -135,8 +137,7 @@ def read_strips(lanes: Sequence[Lane], opendrive: str) -> tuple[list[Surface], l
                 continue
             elements = {int(lane.get('id')): lane for lane in item.iter('lane')}
             section = _Section(bounds[index], bounds[index + 1], here)
-            keep = _keep(section)
-            surfaces.extend(_surfaces(section, elements, keep, pavement))
+            surfaces.extend(_surfaces(section, elements, pavement))
             lines.extend(_lines(section, elements, number, junction != '-1'))
     return surfaces, lines
 
@@ -156,46 +157,20 @@ def _junction_pavements(root) -> dict[str, float]:
     return widths
 
 
-def _keep(section: _Section) -> np.ndarray:
-    """Return the stations that the borders need for the tolerance."""
-    track = np.concatenate(section.left + section.right, axis=1)
-    return simplify(section.stations, track, _TOLERANCE, _LONGEST)
-
-
-def simplify(at: np.ndarray, track: np.ndarray, tolerance: float, longest: float) -> np.ndarray:
-    """
-    Return indices of the samples that a piecewise linear track needs.
-
-    ``at`` (K,) are the stations of the samples ``track`` (K, D). Between two samples that are
-    kept, no coordinate is off by more than ``tolerance``, and they are at most ``longest``
-    apart (where the samples allow it).
-    """
-    keep = {0, len(at) - 1}
-    stack = [(0, len(at) - 1)]
-    while stack:
-        a, b = stack.pop()
-        if b - a < 2:
-            continue
-        share = ((at[a + 1:b] - at[a]) / (at[b] - at[a]))[:, None]
-        error = np.abs(track[a] + share * (track[b] - track[a]) - track[a + 1:b]).max(axis=1)
-        if error.max() > tolerance or at[b] - at[a] > longest:
-            middle = a + 1 + int(error.argmax()) if error.max() > tolerance else (a + b) // 2
-            keep.add(middle)
-            stack += [(a, middle), (middle, b)]
-    return np.array(sorted(keep))
-
-
-def _surfaces(section: _Section, lanes, keep: np.ndarray, pavement: float) -> Iterator[Surface]:
+def _surfaces(section: _Section, lanes, pavement: float) -> Iterator[Surface]:
     kinds = [_PAVED.get(lanes[i].get('type'), 'asphalt') for i in section.ids]
+    runs: list[list[int]] = []
     for row, kind in enumerate(kinds):
-        if not kind:
-            continue
-        left, right = section.left[row][keep], section.right[row][keep]
-        if np.linalg.norm(left - right, axis=1).max() < 0.02:
-            continue
-        yield Surface(kind, left, right,
-                      kinds[row - 1] if row > 0 else '',
-                      kinds[row + 1] if row < len(kinds) - 1 else '', pavement)
+        if runs and kinds[runs[-1][-1]] == kind:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    around = [''] + [kinds[run[0]] for run in runs] + ['']
+    for number, run in enumerate(runs):
+        left, right = section.left[run[0]], section.right[run[-1]]
+        if kinds[run[0]] and np.linalg.norm(left - right, axis=1).max() > 0.02:
+            yield Surface(kinds[run[0]], left, right, around[number], around[number + 2],
+                          pavement)
 
 
 def _lines(section: _Section, lanes, road: int, in_junction: bool) -> Iterator[Line]:
@@ -234,8 +209,7 @@ def _line(section: _Section, border, offset, width, start, end, colour, road) ->
     normal = np.stack([np.interp(stations, at, section.normal[:, k]) for k in range(2)], axis=1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     centre[:, :2] += offset * normal
-    keep = simplify(stations, centre, _TOLERANCE, _LONGEST)
-    return Line(centre[keep], normal[keep], width, colour, road)
+    return Line(stations, centre, normal, width, colour, road)
 
 
 def _marks(lane: ElementTree.Element, start: float, end: float, number: int) -> list[_Mark]:
