@@ -12,59 +12,25 @@ so that they never reach across an episode's edge. A row is never changed once i
 from __future__ import annotations
 
 import contextlib
-import math
-import sys
+import os
+from pathlib import Path
 import threading
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Iterator, Mapping, Sequence
+import warnings
 import zlib
 
 import numpy as np
-import torch
 
+from . import replay_checks as checks
+from .replay_batch import Batch, BatchBuilder
 from .replay_chains import Chains
-from .replay_store import chain, COVERED, Layout, MemoryStore, TERMINATED, TRUNCATED
+from .replay_directory import Commit, DirectoryStore
+from .replay_state import (copy_rows, find_rows, live_back, load_rows, ReplayWarning, Restored,
+                           State)
+from .replay_store import (chain, COVERED, Layout, MemoryStore, ReplayError, TERMINATED,
+                           TRUNCATED)
 
-Observation = Union[torch.Tensor, Mapping[str, torch.Tensor]]
-
-
-class Batch(NamedTuple):
-    """
-    Transitions to learn from, as tensors on the CPU.
-
-    ``observation`` and ``next_observation`` are ``{'image': (B, stack, height, width) uint8,
-    oldest frame first, 'vector': (B, vector_dim) float32}``, or (B, vector_dim) float32 where
-    there is no image. ``action`` is (B, action_dim), ``reward`` and ``discount`` (B, 1), all
-    float32. ``reward`` is the discounted sum over the k <= n steps that ``next_observation``
-    lies ahead, ``discount`` is what its value counts for: gamma**k, or 0 where the episode
-    terminated there, so that the target is ``reward + discount * Q(next_observation)``.
-
-    The two images may share memory (a frame that is in both is there once): read them, do not
-    write into them.
-    """
-
-    observation: Observation
-    action: torch.Tensor
-    reward: torch.Tensor
-    next_observation: Observation
-    discount: torch.Tensor
-
-
-class _Buffers:
-    """Output arrays, reused once no tensor refers to them: fresh pages cost more than copying."""
-
-    _KEPT = 4
-
-    def __init__(self) -> None:
-        self._kept: list[np.ndarray] = []
-
-    def take(self, shape: tuple[int, ...]) -> torch.Tensor:
-        for i in range(len(self._kept)):
-            # Referred to by the list and by the argument: no tensor's storage is left.
-            if sys.getrefcount(self._kept[i]) == 2 and self._kept[i].shape == shape:
-                return torch.from_numpy(self._kept[i])
-        array = np.empty(shape, np.uint8)
-        self._kept = self._kept[-self._KEPT + 1:] + [array]
-        return torch.from_numpy(array)
+__all__ = ['Batch', 'ReplayError', 'ReplayMemory', 'ReplayWarning', 'Restored']
 
 
 class ReplayMemory:
@@ -81,48 +47,52 @@ class ReplayMemory:
     of several streams may interleave in any way. A transition that is refused or cannot be
     written ends its episode, as :meth:`abandon` does: the next one would bridge a gap.
 
+    ``directory`` keeps the rows on disk (``replay_directory`` tells how): what has been
+    committed there is taken up again, with every episode closed. ``spare`` is the number of
+    rows that the ring has beyond its capacity, 0.5 % by default: after so many rows without a
+    commit one is made, and so far can a checkpoint lie behind a full ring and be resumed
+    exactly. Raises :class:`ReplayError` for a directory that is in use or of another layout.
+
     One thread may add while another samples, commits or saves: every method may be called from
     any thread. For the same seed and the same sequence of calls, samples are the same.
     """
 
     def __init__(self, capacity: int, *, image_shape: Sequence[int] | None = (84, 84),
                  stack: int = 4, vector_dim: int = 23, action_dim: int = 2, n_step: int = 1,
-                 discount: float = 0.99, seed: int = 0) -> None:
-        for name, value in (('capacity', capacity), ('stack', stack), ('vector_dim', vector_dim),
-                            ('action_dim', action_dim), ('n_step', n_step)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f'{name} must be an integer of at least 1, not {value!r}')
+                 discount: float = 0.99, directory: str | os.PathLike | None = None,
+                 seed: int = 0, spare: int | None = None) -> None:
+        shape = checks.image_shape(image_shape)
+        self.layout = Layout(checks.count('capacity', capacity), shape,
+                             checks.count('vector_dim', vector_dim),
+                             checks.count('action_dim', action_dim),
+                             32 + capacity // 200 if spare is None
+                             else checks.count('spare', spare))
+        self.stack = checks.count('stack', stack)
+        self.n_step = checks.count('n_step', n_step)
         if not 0 <= discount <= 1:
             raise ValueError(f'discount must be between 0 and 1, not {discount!r}')
-        if image_shape is not None:
-            image_shape = tuple(int(size) for size in image_shape)
-            if len(image_shape) != 2 or min(image_shape) < 1:
-                raise ValueError(f'image_shape must be (height, width) or None, '
-                                 f'not {image_shape!r}')
-        self.layout = Layout(int(capacity), image_shape, int(vector_dim), int(action_dim))
-        self.stack = int(stack)
-        self.n_step = int(n_step)
         self.discount = float(discount)
         self._lock = threading.RLock()
+        # Taken before the other, and held while the disk is written to.
+        self._commit_lock = threading.Lock()
         self._rng = np.random.Generator(np.random.PCG64(seed))
-        self._open: dict[int, int] = {}
-        self._counters = {'added': 0, 'abandoned': 0, 'lost': 0}
+        self._chains = Chains(self.layout.slots, self.stack if shape else 1)
         self._chain = 0
         self._session = 0
-        self._chains = Chains(self.layout.slots, self.stack if image_shape else 1)
-        self._store = MemoryStore(self.layout)
-        self._buffers = _Buffers()
-        self._frames = self._frame_words()
+        self._open: dict[int, int] = {}
+        self._counters = {'added': 0, 'abandoned': 0, 'lost': 0}
         self._record = np.zeros(1, self.layout.record)
         self._record_bytes = self._record.view(np.uint8)[COVERED:]
-        self._gamma = np.power(discount, np.arange(n_step + 1)).astype(np.float32)
-
-    def _frame_words(self) -> torch.Tensor | None:
-        """View the frames as (slots, words) of the widest word that they are made of."""
-        if self._store.frames is None:
-            return None
-        wide = self.layout.frame_bytes % 8 == 0
-        return torch.from_numpy(self._store.frames.view(np.int64 if wide else np.uint8))
+        self._store = MemoryStore(self.layout)
+        if directory is not None:
+            self._store = DirectoryStore(self.layout, directory)
+            try:
+                self._take_up(self._store)
+                self.commit()
+            except BaseException:
+                self._store.close()
+                raise
+        self._batches = BatchBuilder(self._store, self.n_step, self.discount)
 
     def __len__(self) -> int:
         """Return the number of transitions that can be sampled."""
@@ -139,9 +109,9 @@ class ReplayMemory:
         abandoned. Raises ValueError, naming what is wrong, and OSError where the row cannot be
         written; nothing is stored then.
         """
-        stream = _stream(stream)
+        stream = checks.stream(stream)
         self.abandon(stream)
-        frame, vector = self._check_observation(image, vector)
+        frame, vector = self._checked(image, vector)
         with self._writing():
             self._open[stream] = self._append(0, None, 0.0, 0, frame, vector)
 
@@ -155,13 +125,13 @@ class ReplayMemory:
         ``truncated`` ends the episode. Raises ValueError, naming what is wrong, and OSError
         where the row cannot be written; then nothing is stored and the episode is abandoned.
         """
-        stream = _stream(stream)
+        stream = checks.stream(stream)
         try:
-            action = _floats('action', action, self.layout.action_dim)
-            reward = _reward(reward)
-            flags = (TERMINATED * _flag('terminated', terminated)
-                     + TRUNCATED * _flag('truncated', truncated))
-            frame, vector = self._check_observation(image, vector)
+            action = checks.floats('action', action, self.layout.action_dim)
+            reward = checks.reward(reward)
+            flags = (TERMINATED * checks.flag('terminated', terminated)
+                     + TRUNCATED * checks.flag('truncated', truncated))
+            frame, vector = self._checked(image, vector)
             with self._writing():
                 if stream not in self._open:
                     raise ValueError(f'stream {stream} has no open episode: begin_episode first')
@@ -171,14 +141,14 @@ class ReplayMemory:
                 self._open[stream] = row
                 if flags:
                     del self._open[stream]
-        except (ValueError, OSError):
+        except BaseException:
             self.abandon(stream)
             raise
 
     def abandon(self, stream: int) -> None:
         """End the open episode of ``stream``, if there is one: experience of it was lost."""
         with self._lock:
-            if self._open.pop(_stream(stream), None) is not None:
+            if self._open.pop(checks.stream(stream), None) is not None:
                 self._counters['abandoned'] += 1
 
     @contextlib.contextmanager
@@ -186,9 +156,10 @@ class ReplayMemory:
         """Hold the lock while a row may be written."""
         while True:
             with self._lock:
-                if not self._store.blocked(self._chains.head):
+                if not self._store.blocked(self._chains.head, self._session):
                     yield
                     return
+            self.commit()
 
     def _append(self, back: int, action: np.ndarray | None, reward: float, flags: int,
                 frame: np.ndarray | None, vector: np.ndarray) -> int:
@@ -208,23 +179,13 @@ class ReplayMemory:
         self._store.write(row, record, frame)
         self._chain = link
         chains.append(back)
-        live = self.layout.slots - self.layout.spare
-        while chains.transitions > self.layout.capacity or len(chains) > live:
+        while chains.transitions > self.layout.capacity or len(chains) > self.layout.live:
             chains.evict()
         return row
 
-    def _check_observation(self, image: Any, vector: Any) -> tuple[np.ndarray | None, np.ndarray]:
-        shape = self.layout.image_shape
-        if shape is None:
-            if image is not None:
-                raise ValueError('image must be None: this memory stores no images')
-        elif not isinstance(image, np.ndarray) or image.shape != shape \
-                or image.dtype != np.uint8:
-            raise ValueError(f'image must be a uint8 array of shape {shape}, not '
-                             + _describe(image))
-        else:
-            image = np.ascontiguousarray(image)
-        return image, _floats('vector', vector, self.layout.vector_dim)
+    def _checked(self, image: Any, vector: Any) -> tuple[np.ndarray | None, np.ndarray]:
+        return (checks.image(image, self.layout.image_shape),
+                checks.floats('vector', vector, self.layout.vector_dim))
 
     # Sampling
 
@@ -235,7 +196,7 @@ class ReplayMemory:
         Raises ValueError where there is none yet.
         """
         with self._lock:
-            return self._batch(self._draw(batch_size))
+            return self._batches.build(self._chains, self._draw(batch_size))
 
     def sample_rows(self, batch_size: int) -> np.ndarray:
         """Draw as :meth:`sample` does; return the rows (int64) that the transitions end at."""
@@ -256,7 +217,7 @@ class ReplayMemory:
             met, whole = self._chains.walk(rows)
             if not whole.all():
                 raise ValueError(f'row {rows[~whole][0]} is not the end of a whole transition')
-            return self._batch(met)
+            return self._batches.build(self._chains, met)
 
     def _draw(self, batch_size: int) -> np.ndarray:
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) \
@@ -266,102 +227,180 @@ class ReplayMemory:
             raise ValueError('there is no transition to sample yet')
         return self._chains.draw(batch_size, self._rng)
 
-    def _batch(self, met: np.ndarray) -> Batch:
-        """Build the batch of the transitions whose rows :meth:`Chains.walk` met."""
-        slots = met % self.layout.slots
-        ends = self._records(slots[-1])
-        action = torch.from_numpy(ends['action'].copy())
-        if self.n_step == 1:
-            last = ends
-            reward = ends['reward'].copy()
-            discount = self._gamma[1] * (ends['flags'] & TERMINATED == 0)
-        else:
-            met_last, reward, steps = self._follow(met[-1], ends['reward'].copy())
-            last_slots = met_last % self.layout.slots
-            last = self._records(last_slots[-1])
-            discount = self._gamma[steps] * (last['flags'] & TERMINATED == 0)
-        vector = torch.from_numpy(self._records(slots[-2])['vector'].copy())
-        next_vector = torch.from_numpy(last['vector'].copy())
-        observation: Observation = vector
-        next_observation: Observation = next_vector
-        if self._frames is not None:
-            if self.n_step == 1:
-                images = self._images(slots)
-                image, next_image = images[:, :-1], images[:, 1:]
+    # Keeping
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the rows lie on disk, None where they are in memory only."""
+        return self._store.path if isinstance(self._store, DirectoryStore) else None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """
+        Return counts for diagnostics.
+
+        ``added`` transitions and ``abandoned`` episodes since the memory was made, transitions
+        ``lost`` because a process ended without committing them, ``open`` episodes, and
+        ``uncommitted`` rows (0 in memory, where nothing is ever committed).
+        """
+        with self._lock:
+            committed = self._store.last.head if self.directory else self._chains.head
+            return {**self._counters, 'open': len(self._open),
+                    'uncommitted': max(0, self._chains.head - committed)}
+
+    @property
+    def open_episodes(self) -> frozenset[int]:
+        """The streams that have an open episode."""
+        with self._lock:
+            return frozenset(self._open)
+
+    def commit(self) -> None:
+        """
+        Make everything stored so far durable; rows may be added and sampled meanwhile.
+
+        Does nothing where the rows are in memory only. Raises OSError where the disk refuses:
+        the last commit then stands, and the next one makes up for this one.
+        """
+        with self._commit_lock:
+            with self._lock:
+                commit, dirty = self._snapshot(), self._store.take_dirty()
+            self._store.commit(commit, dirty)
+
+    def close(self) -> None:
+        """Commit, and let another process open the directory; the memory must not be used on."""
+        try:
+            self.commit()
+        finally:
+            self._store.close()
+
+    def __enter__(self) -> ReplayMemory:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def verify(self) -> list[int]:
+        """Read every live row and return those that are not as they were written."""
+        with self._lock:
+            return [row for row in range(self._chains.tail, self._chains.head)
+                    if not self._store.holds(row)]
+
+    def _snapshot(self) -> Commit:
+        return Commit(0, self._chains.tail, self._chains.head, self._chain, self._session,
+                      **self._counters)
+
+    def _take_up(self, store: DirectoryStore) -> None:
+        """Go on from what ``store`` has committed."""
+        last = store.last
+        tail, back = live_back(store, last.tail, last.head)
+        lost = store.uncommitted()
+        if tail > last.tail:
+            warnings.warn(f'{store.path}: {tail - last.tail} rows are damaged or older than '
+                          'damaged ones, and left out', ReplayWarning, stacklevel=3)
+        if lost:
+            warnings.warn(f'{store.path}: {lost} transitions were never committed and are lost',
+                          ReplayWarning, stacklevel=3)
+        self._chains.rebuild(tail, last.head, back)
+        self._chain = last.chain
+        self._session = last.session + 1
+        self._counters = {'added': last.added, 'abandoned': last.abandoned,
+                          'lost': last.lost + lost}
+        self._open = {}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """
+        Copy the live rows into the directory ``path``, durably.
+
+        A memory can be opened on that directory, or :meth:`load` it. Where it holds an earlier
+        copy of this memory, only what is new is written. Nothing is added or sampled meanwhile.
+        Raises :class:`ReplayError` where it holds something else.
+        """
+        with contextlib.closing(DirectoryStore(self.layout, path)) as target, self._lock:
+            copy_rows(self._store, target, self._snapshot())
+
+    def load(self, path: str | os.PathLike) -> None:
+        """
+        Replace the content, in memory, by that of the directory ``path``.
+
+        Every episode is closed. Raises ValueError for a memory that is in a directory itself,
+        FileNotFoundError and :class:`ReplayError` where ``path`` holds none of this layout.
+        """
+        if self.directory is not None:
+            raise ValueError('load is for a memory without a directory')
+        with contextlib.closing(DirectoryStore(self.layout, path, create=False)) as source, \
+                self._lock:
+            load_rows(source, self._store, source.last.tail, source.last.head)
+            self._take_up(source)
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Return what a checkpoint must hold: plain types, no rows, at once.
+
+        It is good after a crash once a :meth:`commit` (or :meth:`save`) that began later is done.
+        """
+        with self._lock:
+            generator = self._rng.bit_generator.state
+            rng = {**generator['state'], 'has_uint32': generator['has_uint32'],
+                   'uinteger': generator['uinteger']}
+            return State(
+                self.layout, self.stack, self.n_step, self.discount,
+                {key: int(value) for key, value in rng.items()}, self._chains.tail,
+                self._chains.head, self._chain, self._chains.transitions, dict(self._open),
+                dict(self._counters), str(self.directory) if self.directory else None).plain()
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = False) -> Restored:
+        """
+        Go back to ``state``: its rows, open episodes, counters and random state.
+
+        Rows that were added after it are dropped (on disk once the next row is written). Where
+        rows of it are gone, the reasons and the number lost are given as a
+        :class:`ReplayWarning`, or with ``strict`` raised as :class:`ReplayError`; the memory
+        then keeps what there is, and all of its own rows where none can be told to be the
+        state's. Raises ValueError for a state of another layout, or that is no state. Nothing
+        has changed where this raises.
+        """
+        wanted = State.read(state)
+        if wanted.layout != self.layout:
+            raise ValueError(f'the replay state is of another layout: {wanted.layout} there, '
+                             f'{self.layout} here')
+        with self._lock:
+            chains = self._chains
+            reasons = [f'{name} was {getattr(wanted, name)} there and is {getattr(self, name)} '
+                       'here' for name in ('stack', 'n_step', 'discount')
+                       if getattr(wanted, name) != getattr(self, name)]
+            found = find_rows(self._store, chains.tail, chains.head, self._chain, wanted)
+            if found is None:
+                reasons.append(f'none of its {wanted.transitions} transitions can be told to be '
+                               f'here; all {len(self)} that are here are kept')
+                tail, head, link = chains.tail, chains.head, self._chain
+                lost = wanted.transitions
             else:
-                image, next_image = self._images(slots[:-1]), self._images(last_slots[1:])
-            observation = {'image': image, 'vector': vector}
-            next_observation = {'image': next_image, 'vector': next_vector}
-        return Batch(observation, action, torch.from_numpy(reward)[:, None], next_observation,
-                     torch.from_numpy(discount)[:, None])
+                tail, head, link = found
+                if head < wanted.head:
+                    reasons.append(f'its newest {wanted.head - head} rows were never committed')
+                if tail > wanted.tail:
+                    reasons.append(f'its oldest {tail - wanted.tail} rows were overwritten')
+            restored = Chains(chains.slots, chains.depth)
+            restored.rebuild(tail, head, live_back(self._store, tail, head)[1])
+            if found is not None:
+                lost = max(0, wanted.transitions - restored.transitions)
+            result = Restored(not reasons, lost, tuple(reasons))
+            if reasons:
+                message = f'the replay memory is not exactly as it was: {"; ".join(reasons)}; ' \
+                          f'{lost} of {wanted.transitions} transitions are lost'
+                if strict:
+                    raise ReplayError(message)
+                warnings.warn(message, ReplayWarning, stacklevel=2)
+            if (tail, head) != (chains.tail, chains.head):
+                self._session += 1
+            self._chains, self._chain = restored, link
+            self._open = {} if found is None or head < wanted.head else dict(wanted.open_episodes)
+            if found is not None:
+                self._counters = {**wanted.counters,
+                                  'lost': max(self._counters['lost'], wanted.counters['lost'])}
+            self._rng.bit_generator.state = {
+                'bit_generator': 'PCG64',
+                'state': {'state': wanted.rng['state'], 'inc': wanted.rng['inc']},
+                'has_uint32': wanted.rng['has_uint32'], 'uinteger': wanted.rng['uinteger']}
+            return result
 
-    def _records(self, slots: np.ndarray) -> np.ndarray:
-        return self._store.words.take(slots, axis=0).view(self.layout.record)[:, 0]
-
-    def _follow(self, rows: np.ndarray, reward: np.ndarray
-                ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """
-        Go on from ``rows`` for the n-step return, as far as their episodes reach.
-
-        Adds to ``reward``. Returns the rows met before the last ones, the return and the number
-        of steps.
-        """
-        chains = self._chains
-        last, steps = rows.copy(), np.ones(len(rows), np.int64)
-        for step in range(1, self.n_step):
-            ahead = chains.ahead[last % chains.slots]
-            last += ahead
-            going = ahead > 0
-            reward += np.where(going, self._gamma[step]
-                               * self._store.records['reward'][last % chains.slots], 0)
-            steps += going
-        return chains.walk(last)[0], reward, steps
-
-    def _images(self, slots: np.ndarray) -> torch.Tensor:
-        """Return the frames of ``slots`` (K, B) as (B, K, height, width)."""
-        frames, batch = slots.shape
-        out = self._buffers.take((batch * frames, self.layout.frame_bytes))
-        index = torch.from_numpy(np.ascontiguousarray(slots.T).reshape(-1))
-        torch.index_select(self._frames, 0, index, out=out.view(self._frames.dtype))
-        return out.view(batch, frames, *self.layout.image_shape)
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f'{value.dtype} of shape {value.shape}'
-    return type(value).__name__
-
-
-def _stream(stream: Any) -> int:
-    if isinstance(stream, bool) or not isinstance(stream, (int, np.integer)):
-        raise ValueError(f'stream must be an integer, not {stream!r}')
-    return int(stream)
-
-
-def _floats(name: str, value: Any, size: int) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in 'fiu' or array.shape != (size,):
-        raise ValueError(f'{name} must be numbers of shape ({size},), not {_describe(array)}')
-    with np.errstate(over='ignore'):
-        array = array.astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise ValueError(f'{name} must be finite in float32, not {value}')
-    return array
-
-
-def _reward(value: Any) -> float:
-    try:
-        # Judged as the float32 that is stored.
-        with np.errstate(over='ignore'):
-            reward = float(np.float32(value))
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f'reward must be a number, not {value!r}') from None
-    if not math.isfinite(reward):
-        raise ValueError(f'reward must be finite in float32, not {value!r}')
-    return reward
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f'{name} must be a bool, not {value!r}')
-    return bool(value)

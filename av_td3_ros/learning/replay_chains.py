@@ -74,7 +74,7 @@ class Chains:
                 self.transitions -= 1
 
     def rebuild(self, tail: int, head: int, back: np.ndarray) -> None:
-        """Make ``tail <= r < head`` the live rows, with ``back`` of each, uint32 (head - tail,)."""
+        """Make ``tail <= r < head`` the live rows, with ``back`` of each, uint32."""
         self.tail, self.head = tail, head
         rows = np.arange(tail, head, dtype=np.int64)
         self.back[rows % self.slots] = back

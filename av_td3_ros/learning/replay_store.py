@@ -49,28 +49,30 @@ class Layout:
     What decides where a byte of a replay memory lies.
 
     ``capacity`` is the largest number of transitions that can be sampled from at once,
-    ``image_shape`` is (height, width) of one uint8 frame or None.
+    ``image_shape`` is (height, width) of one uint8 frame or None, ``spare`` the number of rows
+    that may be written between two commits.
     """
 
     capacity: int
     image_shape: tuple[int, int] | None
     vector_dim: int
     action_dim: int
+    spare: int
 
     @property
-    def spare(self) -> int:
-        """Slots beyond those of live rows: what may be written between two commits."""
-        return 64 + self.capacity // 200
+    def live(self) -> int:
+        """
+        The largest number of live rows.
+
+        Beyond the capacity there is room for the one additional row of each episode; where
+        episodes are shorter than 200 steps, the memory holds fewer transitions.
+        """
+        return self.capacity + self.capacity // 200 + 16
 
     @property
     def slots(self) -> int:
-        """
-        Rows that the ring has room for.
-
-        Beyond the capacity and :attr:`spare` there is room for the one additional row of each
-        episode; where episodes are shorter than 200 steps, the memory holds fewer transitions.
-        """
-        return self.capacity + self.capacity // 200 + 64 + self.spare
+        """Rows that the ring has room for."""
+        return self.live + self.spare
 
     @property
     def frame_bytes(self) -> int:
@@ -121,9 +123,25 @@ class MemoryStore:
         if frame is not None:
             self.frames[slot] = frame.reshape(-1)
 
-    def blocked(self, head: int) -> bool:
+    def blocked(self, head: int, session: int) -> bool:
         """Return whether a commit must come before row ``head`` is written."""
         return False
+
+    def take_dirty(self) -> int:
+        """Return the first row written since the last call."""
+        return 0
+
+    def commit(self, commit: object, dirty: int) -> None:
+        """Make rows durable; memory never is."""
+
+    def chain_at(self, row: int) -> int:
+        """Return the ``chain`` in the slot of ``row``."""
+        return int(self.records['chain'][row % self.slots])
+
+    def holds(self, row: int) -> bool:
+        """Return whether the slot of ``row`` holds it, whole."""
+        record = self.records[row % self.slots]
+        return bool(record['row'] == row and record['crc'] == self.row_crc(row))
 
     def row_crc(self, row: int) -> int:
         """Return the CRC-32 that the row in the slot of ``row`` should have."""
@@ -132,10 +150,9 @@ class MemoryStore:
         return crc if self.frames is None else zlib.crc32(self.frames[slot], crc)
 
     def follows(self, row: int, before: int) -> bool:
-        """Return whether ``row`` is stored whole, after a row whose chain is ``before``."""
-        record = self.records[row % self.slots]
-        return bool(record['row'] == row and record['chain'] == chain(int(record['crc']), before)
-                    and record['crc'] == self.row_crc(row))
+        """Return whether the slot of ``row`` holds it, after a row of chain ``before``."""
+        return self.holds(row) and self.chain_at(row) == chain(
+            int(self.records['crc'][row % self.slots]), before)
 
     def close(self) -> None:
         """Give back what the store holds."""
