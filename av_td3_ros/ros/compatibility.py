@@ -1,0 +1,64 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What differs between the ROS 2 distributions that are supported: Humble, Jazzy and Kilted.
+
+Every such difference is settled here, by looking at what the installed packages have rather
+than at their version, so that the rest of the code has no branches for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any, Callable, MutableMapping
+
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+
+def keep_on_this_host(environment: MutableMapping[str, str] | None = None) -> None:
+    """
+    Restrict DDS discovery to this host, before a context is made.
+
+    ``ROS_AUTOMATIC_DISCOVERY_RANGE`` came with Iron; Humble knows ``ROS_LOCALHOST_ONLY`` only,
+    which later distributions still obey but warn about, so it is set only where needed.
+    """
+    environment = os.environ if environment is None else environment
+    if importlib.util.find_spec('rclpy.type_hash') is None:
+        environment['ROS_LOCALHOST_ONLY'] = '1'
+    else:
+        environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+def make_executor(context: Context | None = None, *, events: bool = False) -> Any:
+    """
+    Return a single-threaded executor.
+
+    With ``events``, the events executor where rclpy has it (Kilted, and late patch releases of
+    Jazzy). It calls back without building a wait set for every event, but it is experimental: it
+    has no guard conditions, and in rclpy 7.1 its waiting holds the interpreter's lock, so that
+    no other thread runs. It is for trying out only.
+    """
+    if events:
+        try:
+            from rclpy.experimental import EventsExecutor
+        except ImportError:
+            pass
+        else:
+            return EventsExecutor(context=context)
+    return SingleThreadedExecutor(context=context)
+
+
+def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> bool:
+    """
+    Have ``callback`` called with the parameters that were just set; False where impossible.
+
+    Humble has no callback for after the fact; the caller then applies changes while validating.
+    """
+    add = getattr(node, 'add_post_set_parameters_callback', None)
+    if add is None:
+        return False
+    add(callback)
+    return True

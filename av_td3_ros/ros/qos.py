@@ -1,0 +1,53 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Quality of service: the profile of every kind of topic, with its reason.
+
+Every endpoint of the CARLA ROS bridge is reliable: a best-effort publisher never matches its
+subscriptions, and a volatile publisher never matches a transient-local subscription. So each
+topic has one profile here that both of its ends use.
+"""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _reliable(depth: int, *, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE,
+        durability=(DurabilityPolicy.TRANSIENT_LOCAL if latched
+                    else DurabilityPolicy.VOLATILE))
+
+
+STREAM = _reliable(10)
+"""
+Everything that flows: images, odometry, states, events, ``/clock``, commands, goals.
+
+This is the bridge's plain ``qos_profile=10``. Reliable since the bridge's subscriptions demand
+it, and since a lost command costs a second of waiting in synchronous mode.
+"""
+
+LATEST = _reliable(1)
+"""
+A subscription of a stream of which only the newest sample matters.
+
+It matches :data:`STREAM`; a reader that falls behind gets the newest picture rather than a
+backlog of stale ones.
+"""
+
+INFO = _reliable(10, latched=True)
+"""What is said once and holds: ``vehicle_info``, ``world_info``; late joiners get it."""
+
+ROUTE = _reliable(1, latched=True)
+"""``waypoints``: the newest route holds until the next; late joiners get just that one."""
+
+OVERRIDE = _reliable(1, latched=True)
+"""
+``vehicle_control_manual_override``: the newest word holds, also for a bridge that starts later.
+
+The bridge's subscription is transient local, so a volatile publisher would never match it.
+"""
+
+DIAGNOSTICS = _reliable(10)
+"""``/diagnostics``: what aggregators and rqt subscribe with."""
