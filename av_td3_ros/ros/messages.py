@@ -1,0 +1,174 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Messages and what they mean: the only place where one becomes the other.
+
+``read_...`` turns a message into the types of :mod:`av_td3_ros.driving`, or raises
+:class:`MessageError` with one sentence that says what is wrong with it; ``make_...`` goes the
+other way. Pictures are in :mod:`av_td3_ros.ros.images`.
+
+Frames and signs are those of the CARLA ROS bridge: poses in frame ``map`` (REP-103), the
+odometry's ``twist.linear`` in the body frame, ``twist.angular.z`` counter-clockwise positive,
+and ``steer`` positive to the right as in CARLA.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+from builtin_interfaces.msg import Time
+from carla_msgs.msg import CarlaEgoVehicleControl
+from geometry_msgs.msg import Pose as PoseMsg, PoseStamped
+from nav_msgs.msg import Odometry, Path
+import numpy as np
+
+from av_td3_ros.driving.frames import (Control, Pose, quaternion_from_yaw, VehicleState,
+                                       yaw_from_quaternion)
+
+MAP_FRAME = 'map'
+
+# A quaternion whose length is further than this from one was not meant as a rotation.
+_QUATERNION_TOLERANCE = 0.01
+# Commands are float32 on the wire: a rounded bound is not a violation.
+_COMMAND_TOLERANCE = 1e-6
+_NANOSECONDS = 1_000_000_000
+
+
+class MessageError(ValueError):
+    """A message cannot be used; the text says why in one sentence."""
+
+
+def read_stamp(stamp: Time) -> int:
+    """Return a stamp in nanoseconds."""
+    return stamp.sec * _NANOSECONDS + stamp.nanosec
+
+
+def make_stamp(nanoseconds: int) -> Time:
+    """Return nanoseconds since zero as a stamp."""
+    sec, nanosec = divmod(nanoseconds, _NANOSECONDS)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def _finite(what: str, *values: float) -> None:
+    # A sum is finite where every term is, but for overflow, which is no sane input either.
+    if not math.isfinite(sum(values)):
+        raise MessageError(f'{what} is not finite: ' + ', '.join(f'{v:g}' for v in values))
+
+
+def _in_map(what: str, frame_id: str) -> None:
+    if frame_id != MAP_FRAME:
+        raise MessageError(f'{what} is in frame {frame_id!r}, not in {MAP_FRAME!r}')
+
+
+def read_pose(pose: PoseMsg, what: str = 'the pose') -> Pose:
+    """Return a pose in the map frame; roll and pitch are left out."""
+    position, turn = pose.position, pose.orientation
+    _finite(f'the position of {what}', position.x, position.y, position.z)
+    _finite(f'the orientation of {what}', turn.x, turn.y, turn.z, turn.w)
+    length = math.hypot(turn.x, turn.y, turn.z, turn.w)
+    if abs(length - 1.0) > _QUATERNION_TOLERANCE:
+        raise MessageError(f'the orientation of {what} is a quaternion of length {length:g}, '
+                           'not 1')
+    return Pose(position.x, position.y, position.z,
+                yaw_from_quaternion(turn.x, turn.y, turn.z, turn.w))
+
+
+def make_pose(pose: Pose) -> PoseMsg:
+    """Return a pose as a message; roll and pitch are zero."""
+    message = PoseMsg()
+    position, turn = message.position, message.orientation
+    position.x, position.y, position.z = float(pose.x), float(pose.y), float(pose.z)
+    turn.x, turn.y, turn.z, turn.w = quaternion_from_yaw(pose.yaw)
+    return message
+
+
+def read_odometry(odometry: Odometry) -> VehicleState:
+    """
+    Return the vehicle's state.
+
+    Raises :class:`MessageError` for values that are not finite, an orientation that is no
+    rotation, and a frame other than ``map``.
+    """
+    _in_map('odometry', odometry.header.frame_id)
+    twist = odometry.twist.twist
+    _finite('the velocity of odometry', twist.linear.x, twist.linear.y, twist.angular.z)
+    return VehicleState(
+        stamp=read_stamp(odometry.header.stamp),
+        pose=read_pose(odometry.pose.pose, 'odometry'),
+        velocity=(twist.linear.x, twist.linear.y), yaw_rate=twist.angular.z)
+
+
+def make_odometry(state: VehicleState, child_frame_id: str) -> Odometry:
+    """Return the vehicle's state as the bridge's ``odometry``; its covariances are zero."""
+    message = Odometry(child_frame_id=child_frame_id)
+    message.header.frame_id = MAP_FRAME
+    message.header.stamp = make_stamp(state.stamp)
+    message.pose.pose = make_pose(state.pose)
+    twist = message.twist.twist
+    twist.linear.x, twist.linear.y = map(float, state.velocity)
+    twist.angular.z = float(state.yaw_rate)
+    return message
+
+
+def read_path(path: Path) -> np.ndarray:
+    """
+    Return the points of a route, (N, 2) float64 in m, map frame, N at least 2.
+
+    Raises :class:`MessageError` for fewer points, for values that are not finite, and for a frame
+    other than ``map``. The frame is the path's: the bridge leaves its poses' headers empty.
+    """
+    _in_map('the route', path.header.frame_id)
+    if len(path.poses) < 2:
+        raise MessageError(f'the route has {len(path.poses)} points, but needs two or more')
+    points = np.array([(p.pose.position.x, p.pose.position.y) for p in path.poses])
+    if not np.isfinite(points).all():
+        raise MessageError('the route has points that are not finite')
+    return points
+
+
+def make_path(points: np.ndarray, stamp: int, heights: Sequence[float] | None = None) -> Path:
+    """
+    Return points (N, 2) in m, map frame, as the bridge's ``waypoints``.
+
+    Each pose looks towards the next point; the poses' own headers stay empty, as the bridge
+    leaves them. ``heights`` are z in m, 0 where left out; ``stamp`` is in ns.
+    """
+    message = Path()
+    message.header.frame_id = MAP_FRAME
+    message.header.stamp = make_stamp(stamp)
+    if len(points) > 1:
+        delta = np.diff(points, axis=0)
+        yaws = np.arctan2(delta[:, 1], delta[:, 0])
+        yaws = np.append(yaws, yaws[-1])
+    else:
+        yaws = np.zeros(len(points))
+    zs = np.zeros(len(points)) if heights is None else heights
+    message.poses = [
+        PoseStamped(pose=make_pose(Pose(float(x), float(y), float(z), float(yaw))))
+        for (x, y), z, yaw in zip(points, zs, yaws)]
+    return message
+
+
+def read_control(message: CarlaEgoVehicleControl) -> Control:
+    """Return a vehicle command; :class:`MessageError` where it is not finite or out of range."""
+    throttle, steer, brake = message.throttle, message.steer, message.brake
+    _finite('the command (throttle, steer, brake)', throttle, steer, brake)
+    for name, value, low in (('throttle', throttle, 0.0), ('steer', steer, -1.0),
+                             ('brake', brake, 0.0)):
+        if not low - _COMMAND_TOLERANCE <= value <= 1.0 + _COMMAND_TOLERANCE:
+            raise MessageError(f'the command has {name} {value:g}, outside [{low:g}, 1]')
+    return Control(throttle=throttle, steer=steer, brake=brake, hand_brake=message.hand_brake,
+                   reverse=message.reverse, gear=message.gear,
+                   manual_gear_shift=message.manual_gear_shift)
+
+
+def make_control(control: Control, stamp: int = 0, frame_id: str = '') -> CarlaEgoVehicleControl:
+    """Return a vehicle command as a message with its stamp in ns: that of what it answers."""
+    message = CarlaEgoVehicleControl(
+        throttle=float(control.throttle), steer=float(control.steer), brake=float(control.brake),
+        hand_brake=control.hand_brake, reverse=control.reverse, gear=control.gear,
+        manual_gear_shift=control.manual_gear_shift)
+    message.header.stamp = make_stamp(stamp)
+    message.header.frame_id = frame_id
+    return message
