@@ -18,10 +18,11 @@ import numpy as np
 
 from av_td3_ros.driving.frames import Pose
 from av_td3_ros.settings import build, setting
-from av_td3_ros.simulation import cars, raster, shade, solids
+from av_td3_ros.simulation import backdrop, cars, raster, shade, solids
 from av_td3_ros.simulation.cars import Boxes
 from av_td3_ros.simulation.look import AZIMUTHS, ELEVATIONS, HIGHEST, LOWEST, make_look
 from av_td3_ros.simulation.scene import LAYERS, scene_of
+from av_td3_ros.simulation.scenery import make_scenery
 
 __all__ = ['Boxes', 'Camera', 'CameraSettings', 'Intrinsics']
 
@@ -107,6 +108,7 @@ class Camera:
         """Take the look of another seed."""
         self.seed = int(seed)
         self.look = make_look(self.seed)
+        self.scenery = make_scenery(self.scene.sites, self.seed)
 
     def render(self, ego: Pose, others: Others | None = None,
                out: np.ndarray | None = None) -> np.ndarray:
@@ -129,6 +131,8 @@ class Camera:
                     ground.starts, ground.grid, self._planes, self._extents, self._edges,
                     self._no_depth)
         boxes = self._boxes(others, view)
+        cars.cast_shadows(boxes, view, self._spread, look.sun, self._planes[-1],
+                          self._extents[-1], self._edges, self._no_depth)
         heading = int(round(-ego.yaw / (2.0 * math.pi) * AZIMUTHS))
         shade.shade(view, scene.height, _HORIZON, self._planes, self._extents, self._no_depth,
                     look.colours, look.haze, look.fine, look.coarse, self._directions, look.sky,
@@ -140,6 +144,11 @@ class Camera:
                 look.sun, look.ambient, look.direct, self._faces, self._colours)
             solids.draw(view, self._spread, self._faces, self._colours, count, look.haze,
                         self._edges, self._depth, pixels)
+        sites, scenery = scene.sites, self.scenery
+        backdrop.draw_backdrop(
+            view, self._spread, sites.place, scenery.kind, scenery.size, scenery.colours,
+            sites.starts, sites.grid, look.sun, look.ambient, look.direct, look.haze,
+            self._edges, self._depth, pixels)
         return out
 
     def project(self, ego: Pose, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numba import njit
 import numpy as np
 
-from av_td3_ros.simulation.raster import OPTIONS
+from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.simulation.raster import cover, in_sight, plane_of, project
+
 
 PAINT, GLASS, DARK, HEADLIGHT, TAILLIGHT, PLATE, RIM = range(7)
 # Blue, green, red of what is not painted.
@@ -134,9 +135,10 @@ def _mix(a, b, share):
 FACES, FACE_MATERIALS = _build()
 # The first faces are the body and the cabin: what is left of a car in the distance.
 _CORE, _DETAIL = 14, 70.0
+_SHADOW_REACH = 120.0
 
 
-@njit('float64(float32[:, ::1], float64[:])', **OPTIONS)
+@compiled('float64(float32[:, ::1], float64[:])')
 def lambert(corners, sun):
     """Return the cosine between a face's normal and the sun, 0 where it lies in its own shade."""
     ax, ay, az = (corners[2, 0] - corners[0, 0], corners[2, 1] - corners[0, 1],
@@ -150,9 +152,8 @@ def lambert(corners, sun):
     return max(0.0, (nx * sun[0] + ny * sun[1] + nz * sun[2]) / length)
 
 
-@njit('int64(float64[:, ::1], float64[:, :, ::1], int64[::1], float32[:, ::1], float32[:, ::1], '
-      'float64[:], float64[:], float64[:], float64[:], float32[:, :, ::1], float32[:, ::1])',
-      **OPTIONS)
+@compiled('int64(float64[:, ::1], float64[:, :, ::1], int64[::1], float32[:, ::1], float32[:, ::1], '
+          'float64[:], float64[:], float64[:], float64[:], float32[:, :, ::1], float32[:, ::1])')
 def place_cars(boxes, shape, materials, palette, paints, view, sun, ambient, direct, faces,
                colours):
     """
@@ -183,3 +184,40 @@ def place_cars(boxes, shape, materials, palette, paints, view, sun, ambient, dir
                 colours[count, k] = own * glow
             count += 1
     return count
+
+
+@compiled('void(float64[:, ::1], float64[:], float64, float64[:], uint8[:, ::1], int32[:, ::1], '
+          'float64[:, ::1], float32[:, ::1])')
+def cast_shadows(boxes, view, spread, sun, plane, extent, edges, depth):
+    """
+    Draw the cars' shadows on the ground: the box's outline, drawn out away from the sun.
+
+    ``boxes`` (N, 8) are the columns of :class:`Boxes`; the other arguments are those of
+    :func:`raster.cover`.
+    """
+    corners, camera, clipped = np.empty((6, 3)), np.empty((6, 3)), np.empty((8, 3))
+    screen, inverse = np.empty((8, 2)), np.zeros(3)
+    for n in range(boxes.shape[0]):
+        x, y, z, yaw = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+        if not in_sight(view, x, y, z, boxes[n, 4] + 3.0, _SHADOW_REACH, spread):
+            continue
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        # How far the middle of the car's height throws its shadow, along and across the car.
+        throw = 0.6 * boxes[n, 6] / max(sun[2], 0.3)
+        along, across = -throw * (sun[0] * cos + sun[1] * sin), throw * (sun[0] * sin
+                                                                         - sun[1] * cos)
+        a = np.copysign(0.51 * boxes[n, 4], along)
+        b = np.copysign(0.52 * boxes[n, 5], across)
+        outline = ((-a, -b), (a, -b), (a + along, -b + across), (a + along, b + across),
+                   (-a + along, b + across), (-a, b))
+        for i in range(6):
+            u, v = outline[i]
+            corners[i, 0] = x + cos * u - sin * v
+            corners[i, 1] = y + sin * u + cos * v
+            corners[i, 2] = z
+        count = project(view, corners, 6, camera, clipped, screen)
+        if count < 3:
+            continue
+        if depth.shape[0] > 0:
+            plane_of(view, clipped, count, inverse)
+        cover(plane, extent, screen, count, edges, depth, inverse)

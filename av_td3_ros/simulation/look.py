@@ -78,7 +78,9 @@ def make_look(seed: int) -> Look:
         [*(np.full(3, rng.uniform(228.0, 246.0))), 0.05, 0.02],
         [rng.uniform(30, 70), rng.uniform(168, 188), rng.uniform(225, 240), 0.05, 0.02],
         [0.0, 0.0, 0.0, 0.0, 0.0]])
-    base[:, :3] *= light
+    base[:-1, :3] *= light
+    # What is left in a shadow is the sky's light, and the less the closer the car hangs above.
+    base[-1, 0] = min(0.8, 0.3 + 0.5 * float((direct * math.sin(height) / light).mean()))
     return Look(
         base.astype(np.float32), haze.astype(np.float32), _noise(rng, 0.8), _noise(rng, 8.0),
         _sky(rng, zenith, near, sun, clouds, tint), sun, ambient, direct,

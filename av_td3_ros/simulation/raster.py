@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 import numpy as np
+
+from av_td3_ros.simulation.jit import compiled
 
 NEAR = 0.05      # m; what is nearer to the camera's plane is cut away
 _FINE = 16       # sub-scanlines of a row for flat polygons, which are thin: far markings
 _COARSE = 4
 _DETAIL = 50.0   # m; strips further away are drawn in their coarse form
 _FLAT = 6.0      # rows; polygons lower than that are sampled finely
-OPTIONS = {'cache': True, 'error_model': 'numpy', 'nogil': True}
 
 
-@njit('int64(float64[:, :], int64, float64[:, :])', **OPTIONS)
+@compiled('int64(float64[:, :], int64, float64[:, :])')
 def clip_near(points, count, clipped):
     """Cut a convex polygon (count, 3) in camera axes at the near plane; return its new count."""
     kept = 0
@@ -47,8 +47,7 @@ def clip_near(points, count, clipped):
     return kept
 
 
-@njit('int64(float64[:], float64[:, :], int64, float64[:, :], float64[:, :], float64[:, :])',
-      **OPTIONS)
+@compiled('int64(float64[:], float64[:, :], int64, float64[:, :], float64[:, :], float64[:, :])')
 def project(view, corners, count, camera, clipped, screen):
     """
     Bring a convex polygon from the map onto the screen; return the number of its corners.
@@ -74,8 +73,8 @@ def project(view, corners, count, camera, clipped, screen):
     return kept
 
 
-@njit('void(uint8[:, ::1], int32[:, ::1], float64[:, :], int64, float64[:, ::1], '
-      'float32[:, ::1], float64[:])', **OPTIONS)
+@compiled('void(uint8[:, ::1], int32[:, ::1], float64[:, :], int64, float64[:, ::1], '
+          'float32[:, ::1], float64[:])')
 def cover(plane, extent, screen, count, edges, depth, inverse):
     """
     Add a convex polygon's coverage to a plane.
@@ -152,7 +151,7 @@ def cover(plane, extent, screen, count, edges, depth, inverse):
                 plane[row, x] = min(value, 255)
 
 
-@njit('void(float64[:], float64[:, :], int64, float64[:])', **OPTIONS)
+@compiled('void(float64[:], float64[:, :], int64, float64[:])')
 def plane_of(view, points, count, inverse):
     """
     Find the inverse depth of a polygon's plane as a linear function of the pixel.
@@ -174,7 +173,7 @@ def plane_of(view, points, count, inverse):
     inverse[2] = nz / d - inverse[0] * view[1] - inverse[1] * view[2]
 
 
-@njit('boolean(float64[:], float64, float64, float64, float64, float64, float64)', **OPTIONS)
+@compiled('boolean(float64[:], float64, float64, float64, float64, float64, float64)')
 def in_sight(view, x, y, z, radius, reach, spread):
     """
     Tell whether a sphere may be seen: within reach, and inside the cone of the view.
@@ -192,9 +191,9 @@ def in_sight(view, x, y, z, radius, reach, spread):
     return aside - spread * ahead <= radius * math.sqrt(1.0 + spread * spread)
 
 
-@njit('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], float32[::1], '
-      'int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], float64[::1], '
-      'uint8[:, :, ::1], int32[:, :, ::1], float64[:, ::1], float32[:, ::1])', **OPTIONS)
+@compiled('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], float32[::1], '
+          'int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], float64[::1], '
+          'uint8[:, :, ::1], int32[:, :, ::1], float64[:, ::1], float32[:, ::1])')
 def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, fine_spheres,
          starts, grid, planes, extents, edges, depth):
     """

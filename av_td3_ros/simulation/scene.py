@@ -10,6 +10,7 @@ import weakref
 
 import numpy as np
 
+from av_td3_ros.simulation.scenery import find_sites, Sites
 from av_td3_ros.simulation.strips import Line, read_strips, Surface
 
 LAYERS = ('verge', 'pavement', 'kerb', 'asphalt', 'white', 'yellow', 'shadow')
@@ -54,6 +55,7 @@ class Scene:
     surfaces: list[Surface]
     lines: list[Line]
     height: float
+    sites: Sites
 
 
 _scenes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -72,7 +74,7 @@ def build_scene(surfaces: list[Surface], lines: list[Line]) -> Scene:
     pieces += [_Strip(line.colour, line.stations, *line_borders(line), _PAINT_TOLERANCE)
                for line in lines]
     height = float(np.median(np.concatenate([s.left[:, 2] for s in surfaces])))
-    return Scene(_patches(pieces), surfaces, lines, height)
+    return Scene(_patches(pieces), surfaces, lines, height, find_sites(surfaces))
 
 
 class _Strip(NamedTuple):

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 import numpy as np
 
-from av_td3_ros.simulation.raster import OPTIONS
+from av_td3_ros.simulation.jit import compiled
 
 TEXTURE = 256               # texels a side of the two tileable noise textures
 FINE, COARSE = 0.021, 0.37  # m a texel
 _SHARP = 6.0                # m; beyond, the fine texture fades as its texels shrink
-_FAST = dict(OPTIONS, fastmath=True)
 
 
-@njit('void(float64[:], int64, float64, float32[:, ::1], int64, int64, float32[:, ::1], '
-      'float32[:, ::1], float32[:, ::1])', **_FAST)
+@compiled('void(float64[:], int64, float64, float32[:, ::1], int64, int64, float32[:, ::1], '
+          'float32[:, ::1], float32[:, ::1])', fastmath=True)
 def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
     """Find distance and both textures of a row's ground pixels; rows 0 to 2 receive them."""
     distance, small, large = rows[0], rows[1], rows[2]
@@ -65,7 +63,7 @@ def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
         large[x] = coarse[j, i]
 
 
-@njit('void(float32[:, ::1], int64, int64, uint8[::1], float32[::1])', **_FAST)
+@compiled('void(float32[:, ::1], int64, int64, uint8[::1], float32[::1])', fastmath=True)
 def _lay(rows, begin, end, coverage, colour):
     """Blend a layer of ``colour`` (blue, green, red, fine, coarse contrast) over a row."""
     blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
@@ -79,7 +77,19 @@ def _lay(rows, begin, end, coverage, colour):
         red[x] += alpha * (colour[2] * light - red[x])
 
 
-@njit('void(float32[:, ::1], int64, int64, float32[::1], uint32[::1])', **_FAST)
+@compiled('void(float32[:, ::1], int64, int64, uint8[::1], float32)', fastmath=True)
+def _dim(rows, begin, end, coverage, strength):
+    """Take away the share ``strength`` of the light where a shadow lies."""
+    blue, green, red = rows[3], rows[4], rows[5]
+    share = strength * np.float32(1.0 / 255.0)
+    for x in range(begin, end):
+        light = np.float32(1.0) - share * np.float32(coverage[x])
+        blue[x] *= light
+        green[x] *= light
+        red[x] *= light
+
+
+@compiled('void(float32[:, ::1], int64, int64, float32[::1], uint32[::1])', fastmath=True)
 def _finish(rows, begin, end, haze, out):
     """Mix the haze in and write a row's ground pixels as 0xAARRGGBB."""
     distance, blue, green, red = rows[0], rows[3], rows[4], rows[5]
@@ -95,9 +105,9 @@ def _finish(rows, begin, end, haze, out):
             | np.uint32(0xFF000000)
 
 
-@njit('void(float64[:], float64, float64, uint8[:, :, ::1], int32[:, :, ::1], '
-      'float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], '
-      'int32[:, ::1], uint32[:, ::1], int64, float32[:, ::1], uint32[:, ::1])', **_FAST)
+@compiled('void(float64[:], float64, float64, uint8[:, :, ::1], int32[:, :, ::1], '
+          'float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], '
+          'int32[:, ::1], uint32[:, ::1], int64, float32[:, ::1], uint32[:, ::1])', fastmath=True)
 def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, coarse, directions,
           sky, heading, rows, out):
     """
@@ -105,7 +115,8 @@ def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, co
 
     ``ground`` is the height of a flat town's ground in metres; with ``depth`` (H, W) the inverse
     distances of an uneven one count instead. ``colours`` (1 + L, 5) are the ground's and the
-    layers', the last layer is the shadow: it takes light away. ``haze`` is blue, green, red and
+    layers', the last layer is the shadow, whose
+    first entry is the share of light that it takes away. ``haze`` is blue, green, red and
     its reach in metres. ``directions`` (H, W) are the pixels' places in the panorama ``sky``
     (elevation, azimuth), which is turned by ``heading`` columns. ``horizon`` is the distance in
     metres where the ground ends. ``rows`` (6, W) is scratch.
@@ -157,8 +168,11 @@ def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, co
             x0, x1 = extents[layer, row, 0], extents[layer, row, 1]
             if x0 >= x1:
                 continue
-            if max(x0, begin) < min(x1, end):
-                _lay(rows, max(x0, begin), min(x1, end), planes[layer, row], colours[layer + 1])
+            inner0, inner1 = max(x0, begin), min(x1, end)
+            if inner0 < inner1 and layer == layers - 1:
+                _dim(rows, inner0, inner1, planes[layer, row], colours[layers, 0])
+            elif inner0 < inner1:
+                _lay(rows, inner0, inner1, planes[layer, row], colours[layer + 1])
             planes[layer, row, x0:x1] = 0
             extents[layer, row, 0] = width
             extents[layer, row, 1] = 0

@@ -6,14 +6,45 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 import numpy as np
 
-from av_td3_ros.simulation.raster import in_sight, OPTIONS, plane_of, project
+from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.simulation.raster import in_sight, plane_of, project
 
 
-@njit('void(uint32[:, ::1], float32[:, ::1], float64[:, :], int64, float64[:], uint32, '
-      'float64[:, ::1])', **OPTIONS)
+@compiled('UniTuple(int64, 2)(float64[:, :], int64, int64, float64[:, ::1])')
+def outline(screen, count, height, edges):
+    """
+    Find where a convex polygon's outline crosses the middles of the rows.
+
+    Returns the first and the last row; ``edges[:, row]`` receives the left and right crossing.
+    """
+    low, high = math.inf, -math.inf
+    for i in range(count):
+        low, high = min(low, screen[i, 1]), max(high, screen[i, 1])
+    first = int(min(max(0.0, math.ceil(low - 0.5)), height + 0.0))
+    last = int(max(min(height - 1.0, math.ceil(high - 0.5) - 1.0), -1.0))
+    for row in range(first, last + 1):
+        edges[0, row] = math.inf
+        edges[1, row] = -math.inf
+    for i in range(count):
+        j = i + 1 if i + 1 < count else 0
+        a, b = (i, j) if screen[i, 1] < screen[j, 1] else (j, i)
+        xa, ya, xb, yb = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
+        begin = int(max(float(first), math.ceil(ya - 0.5)))
+        end = int(min(float(last), math.ceil(yb - 0.5) - 1.0))
+        if begin > end:
+            continue
+        slope = (xb - xa) / (yb - ya)
+        for row in range(begin, end + 1):
+            x = xa + (row + 0.5 - ya) * slope
+            edges[0, row] = min(edges[0, row], x)
+            edges[1, row] = max(edges[1, row], x)
+    return first, last
+
+
+@compiled('void(uint32[:, ::1], float32[:, ::1], float64[:, :], int64, float64[:], uint32, '
+          'float64[:, ::1])')
 def fill(out, depth, screen, count, inverse, colour, edges):
     """
     Fill a convex polygon where it is nearer than what ``depth`` (H, W, 1/m) holds.
@@ -22,29 +53,7 @@ def fill(out, depth, screen, count, inverse, colour, edges):
     nor leave a gap.
     """
     height, width = out.shape
-    low, high = math.inf, -math.inf
-    for i in range(count):
-        low, high = min(low, screen[i, 1]), max(high, screen[i, 1])
-    first = int(max(0.0, math.ceil(low - 0.5)))
-    last = int(min(height - 1.0, math.ceil(high - 0.5) - 1.0))
-    if first > last:
-        return
-    for row in range(first, last + 1):
-        edges[0, row] = math.inf
-        edges[1, row] = -math.inf
-    for i in range(count):
-        j = i + 1 if i + 1 < count else 0
-        a, b = (i, j) if screen[i, 1] < screen[j, 1] else (j, i)
-        xa, ya, xb, yb = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
-        begin = max(first, int(max(0.0, math.ceil(ya - 0.5))))
-        end = min(last, int(min(height - 1.0, math.ceil(yb - 0.5) - 1.0)))
-        if begin > end:
-            continue
-        slope = (xb - xa) / (yb - ya)
-        for row in range(begin, end + 1):
-            x = xa + (row + 0.5 - ya) * slope
-            edges[0, row] = min(edges[0, row], x)
-            edges[1, row] = max(edges[1, row], x)
+    first, last = outline(screen, count, height, edges)
     step = np.float32(inverse[0])
     for row in range(first, last + 1):
         x0 = int(math.ceil(min(max(edges[0, row], 0.0), width + 0.0) - 0.5))
@@ -57,8 +66,9 @@ def fill(out, depth, screen, count, inverse, colour, edges):
                 out[row, x] = colour
 
 
-@njit('boolean(float64[:, :], int64)', **OPTIONS)
-def _turned_away(points, count):
+@compiled('boolean(float64[:, :], int64)')
+def turned_away(points, count):
+    """Tell whether a face in camera axes shows its back."""
     nx, ny, nz = 0.0, 0.0, 0.0
     for i in range(count):
         j = i + 1 if i + 1 < count else 0
@@ -70,7 +80,7 @@ def _turned_away(points, count):
     return nx * points[0, 0] + ny * points[0, 1] + nz * points[0, 2] >= 0.0
 
 
-@njit('uint32(float32[:], float32[::1], float64)', **OPTIONS)
+@compiled('uint32(float32[:], float32[::1], float64)')
 def packed(colour, haze, distance):
     """Return a colour seen through the haze as 0xAARRGGBB."""
     clear = haze[3] / (haze[3] + distance)
@@ -82,8 +92,8 @@ def packed(colour, haze, distance):
     return value
 
 
-@njit('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], int64, float32[::1], '
-      'float64[:, ::1], float32[:, ::1], uint32[:, ::1])', **OPTIONS)
+@compiled('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], int64, float32[::1], '
+          'float64[:, ::1], float32[:, ::1], uint32[:, ::1])')
 def draw(view, spread, faces, colours, count, haze, edges, depth, out):
     """
     Draw faces (>= count, 4, 3), counter-clockwise seen from outside, with ``colours`` (.., 3).
@@ -104,7 +114,7 @@ def draw(view, spread, faces, colours, count, haze, edges, depth, out):
         if not in_sight(view, x, y, z, math.sqrt(far), 1e4, spread):
             continue
         n = project(view, corners, 4, camera, clipped, screen)
-        if n < 3 or _turned_away(clipped, n):
+        if n < 3 or turned_away(clipped, n):
             continue
         plane_of(view, clipped, n, inverse)
         distance = (x - view[3]) * view[12] + (y - view[4]) * view[13] + (z - view[5]) * view[14]
