@@ -46,7 +46,7 @@ class TD3Agent:
 
     ``state_dim`` counts what actor and critic take: the encoder's features and the vector's
     entries. Encoders that are not given are made from the configuration. ``config`` has the
-    sections of :class:`~av_td3_ros.learning.settings.TD3Settings`, all optional; a key that
+    sections of :class:`.TD3Settings`, all optional; a key that
     nothing reads is named in a warning, unless its section is one of ``other_sections``, which
     belong to other parts of the program. ``config`` is kept whole and saved with the agent.
 
@@ -56,8 +56,8 @@ class TD3Agent:
 
     Public: ``actor``, ``critic``, ``actor_cnn``, ``critic_cnn`` (None for flat states), the same
     with ``_target`` and ``_optimizer``; ``total_it`` (updates done), ``discount``, ``tau``,
-    ``policy_freq``, ``policy_noise``, ``noise_clip``, ``max_action``, ``state_dim``, ``action_dim``,
-    ``use_dict_buffer``, ``settings``, ``config``.
+    ``policy_freq``, ``policy_noise``, ``noise_clip``, ``max_action``, ``state_dim``,
+    ``action_dim``, ``use_dict_buffer``, ``settings``, ``config``.
     """
 
     def __init__(self, state_dim: int, action_dim: int, max_action: float = 1.0,
@@ -151,8 +151,9 @@ class TD3Agent:
 
         ``batch`` has ``observation`` and ``next_observation`` ((B, state_dim), or ``image``
         (B, 4, 84, 84) uint8 with ``vector``), ``action`` (B, action_dim), ``reward`` (B, 1) and
-        ``discount`` (B, 1), the discount of what follows: 0 where the episode terminated. ``noise``
-        (B, action_dim) replaces the standard normal draw behind the smoothing of target actions.
+        ``discount`` (B, 1), the discount of what follows: 0 where the episode terminated.
+        ``noise`` (B, action_dim) replaces the standard normal draw behind the smoothing of
+        target actions.
 
         Returns the losses, mean estimates and gradient norms. Raises :class:`LearningStopped`
         where one is not finite: that network is left as it was, and further calls raise too
@@ -265,14 +266,16 @@ class TD3Agent:
             wait()
 
     def save_checkpoint(self, path: str | Path, *, replay: Any = None, exploration: Any = None,
-                        extra: Mapping[str, Any] | None = None) -> None:
+                        extra: Any = None) -> None:
         """Save everything to ``path``, durably; see :func:`.checkpoint.save`."""
         checkpoint.save(self, path, replay=replay, exploration=exploration, extra=extra)
 
     def load_checkpoint(self, path: str | Path, *, replay: Any = None, exploration: Any = None,
+                        extra: Any = None, keep_hyper_parameters: bool = False,
                         ) -> checkpoint.Loaded:
-        """Load everything from ``path``, or raise and change nothing; see :func:`.checkpoint.load`."""
-        return checkpoint.load(self, path, replay=replay, exploration=exploration)
+        """Load ``path``, or raise and change nothing; see :func:`.checkpoint.load`."""
+        return checkpoint.load(self, path, replay=replay, exploration=exploration, extra=extra,
+                               keep_hyper_parameters=keep_hyper_parameters)
 
 
 class _Inputs:

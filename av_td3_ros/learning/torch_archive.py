@@ -1,0 +1,246 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The torch file as an archive: written with a checksum, read without trust.
+
+``torch.save`` writes a ZIP archive of stored (never deflated) entries. The checksum, SHA-256 of
+every byte before it, stands in the archive's comment, where ``torch.load`` does not look and
+from where a copy of the file cannot lose it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+import struct
+from typing import Any, NamedTuple
+import zlib
+
+import torch
+
+from av_td3_ros.learning.durable import Filesystem, REAL, Sink, write_durably
+from av_td3_ros.learning.torch_pickle import PickleRefused, read_pickle, Storage, Tensor
+
+_LABEL = b'av_td3_ros sha256 '
+_COMMENT = len(_LABEL) + 64
+_END = struct.Struct('<4sHHHHIIH')
+_CENTRAL = struct.Struct('<4sHHHHHHIIIHHHHHII')
+_LOCAL = struct.Struct('<4sHHHHHIIIHH')
+_MAX_PICKLE = 16 << 20
+_MAX_FILE = (1 << 32) - (1 << 20)
+_OTHERS = {'.format_version', '.storage_alignment', 'byteorder', 'version',
+           '.data/serialization_id'}
+_DTYPES = {'Float': torch.float32, 'Double': torch.float64, 'Half': torch.float16,
+           'BFloat16': torch.bfloat16, 'Long': torch.int64, 'Int': torch.int32,
+           'Short': torch.int16, 'Char': torch.int8, 'Byte': torch.uint8, 'Bool': torch.bool}
+
+
+class ArchiveRefused(ValueError):
+    """The file is damaged, unsafe or no torch file; the message says which."""
+
+
+class Archive(NamedTuple):
+    """What a file holds. ``sealed`` tells whether its checksum was there (and right)."""
+
+    content: Any
+    sealed: bool
+    sha256: str
+
+
+def write_archive(path: Path, content: Any, files: Filesystem = REAL) -> str:
+    """Save ``content`` as ``torch.save`` does, sealed and durable; return the SHA-256."""
+    digest = hashlib.sha256()
+
+    def fill(descriptor: int, files: Filesystem) -> None:
+        sink = Sink(descriptor, files, digest.update)
+        torch.save(content, sink)
+        end = sink.take_tail(_END.size)
+        sink.write(end[:-2] + struct.pack('<H', _COMMENT))
+        sink.finish()
+        seal = Sink(descriptor, files, lambda piece: None)
+        seal.write(_LABEL + digest.hexdigest().encode())
+        seal.finish()
+
+    write_durably(path, fill, files)
+    return digest.hexdigest()
+
+
+def verify_archive(path: Path) -> bool:
+    """
+    Read a file only to compare its checksum; return whether it has one.
+
+    Raises :class:`ArchiveRefused` where the checksum is wrong, OSError where it cannot be read.
+    """
+    return _check_seal(_read(path))[0]
+
+
+def read_archive(path: Path) -> Archive:
+    """
+    Return what a torch file holds: plain containers, numbers, text and tensors.
+
+    Every structure is checked before it is used; the tensors are views of one buffer that holds
+    the file. Raises :class:`ArchiveRefused` with the reason, OSError where it cannot be read.
+    """
+    data = _read(path)
+    sealed, sha256, comment = _check_seal(data)
+    entries = _entries(data, comment)
+    if not sealed:
+        for name, (start, size, crc) in entries.items():
+            if zlib.crc32(memoryview(data)[start:start + size]) != crc:
+                raise ArchiveRefused(f'entry {name} is damaged: its CRC-32 differs')
+    program = entries.pop('data.pkl', None)
+    if program is None:
+        raise ArchiveRefused('the archive has no entry data.pkl')
+    if program[1] > _MAX_PICKLE:
+        raise ArchiveRefused(f'entry data.pkl has {program[1]} bytes, more than {_MAX_PICKLE}')
+    order = entries.get('byteorder')
+    if order is not None and bytes(data[order[0]:order[0] + order[1]]) != b'little':
+        raise ArchiveRefused('the file is not of little-endian numbers')
+    try:
+        declared = read_pickle(bytes(data[program[0]:program[0] + program[1]]))
+    except PickleRefused as error:
+        raise ArchiveRefused(str(error)) from None
+    storages = {name[5:]: place for name, place in entries.items() if name.startswith('data/')}
+    loader = _Loader(data, storages)
+    content = loader.tensors(declared, '')
+    surplus = sorted(set(storages) - loader.used)
+    if surplus:
+        raise ArchiveRefused(f'the archive has {len(surplus)} surplus entries, first '
+                             f'data/{surplus[0]}, that nothing refers to')
+    return Archive(content, sealed, sha256)
+
+
+def _read(path: Path) -> bytearray:
+    with open(path, 'rb', buffering=0) as file:
+        size = file.seek(0, 2)
+        if size > _MAX_FILE:
+            raise ArchiveRefused(f'the file has {size} bytes, more than {_MAX_FILE}')
+        file.seek(0)
+        data = bytearray(size)
+        view, filled = memoryview(data), 0
+        while filled < size:
+            count = file.readinto(view[filled:filled + (64 << 20)])
+            if not count:
+                raise ArchiveRefused('the file became shorter while it was read')
+            filled += count
+    return data
+
+
+def _check_seal(data: bytearray) -> tuple[bool, str, int]:
+    """Return whether there is a checksum, the SHA-256, and the length of the comment."""
+    if not data:
+        raise ArchiveRefused('the file is empty')
+    body = memoryview(data)[:max(0, len(data) - _COMMENT)]
+    comment = bytes(data[len(body):])
+    if comment.startswith(_LABEL):
+        sha256 = hashlib.sha256(body).hexdigest()
+        if comment[len(_LABEL):] != sha256.encode():
+            raise ArchiveRefused('the file is damaged: its SHA-256 differs from its checksum')
+        return True, sha256, _COMMENT
+    return False, hashlib.sha256(data).hexdigest(), 0
+
+
+def _entries(data: bytearray, comment: int) -> dict[str, tuple[int, int, int]]:
+    """Return each entry's start, size and CRC-32 by name (without the archive's folder)."""
+    end = len(data) - comment - _END.size
+    if end < 0 or data[end:end + 4] != b'PK\x05\x06':
+        raise ArchiveRefused('the file is cut off or no torch file: the archive has no end')
+    _, disk, start_disk, here, count, size, start, noted = _END.unpack_from(data, end)
+    if disk or start_disk or here != count or noted != comment or start + size > end:
+        raise ArchiveRefused('the end of the archive is damaged')
+    if count > 100_000 or size < count * _CENTRAL.size:
+        raise ArchiveRefused("the archive's table of entries is damaged")
+    entries: dict[str, tuple[int, int, int]] = {}
+    at, occupied = start, 0
+    folder = None
+    for _ in range(count):
+        full, place, next_at, first = _entry(data, at, start)
+        prefix, _, name = full.partition('/')
+        if folder is None:
+            folder = prefix
+        if prefix != folder or (name not in _OTHERS and name != 'data.pkl'
+                                and not (name.startswith('data/') and name[5:].isdigit())):
+            raise ArchiveRefused(f'the archive has a surplus entry {full[:80]!r}')
+        if name in entries:
+            raise ArchiveRefused(f'the archive has entry {name!r} twice')
+        if first < occupied:
+            raise ArchiveRefused(f'entry {name} overlaps another')
+        occupied = place[0] + place[1]
+        entries[name] = place
+        at = next_at
+    if at != start + size:
+        raise ArchiveRefused("the archive's table of entries is damaged")
+    return entries
+
+
+def _entry(data: bytearray, at: int,
+           limit: int) -> tuple[str, tuple[int, int, int], int, int]:
+    """Read one line of the table: the full name, the place, the next line, the header's start."""
+    if at + _CENTRAL.size > len(data) or data[at:at + 4] != b'PK\x01\x02':
+        raise ArchiveRefused("the archive's table of entries is damaged")
+    (_, _, _, _, method, _, _, crc, packed, size, name_size, extra, note, _, _, _,
+     header) = _CENTRAL.unpack_from(data, at)
+    raw = bytes(data[at + _CENTRAL.size:at + _CENTRAL.size + name_size])
+    try:
+        name = raw.decode('ascii')
+    except UnicodeDecodeError:
+        raise ArchiveRefused("the archive's table of entries is damaged (a name)") from None
+    if method != 0 or packed != size:
+        raise ArchiveRefused(f'entry {name[:80]} is compressed, which torch never does')
+    if header + _LOCAL.size > limit or data[header:header + 4] != b'PK\x03\x04':
+        raise ArchiveRefused(f'entry {name[:80]} is damaged: its header is missing')
+    _, _, _, local_method, _, _, _, _, _, local_name, local_extra = _LOCAL.unpack_from(
+        data, header)
+    start = header + _LOCAL.size + local_name + local_extra
+    if local_method != 0 or start + size > limit \
+            or data[header + _LOCAL.size:header + _LOCAL.size + local_name] != raw:
+        raise ArchiveRefused(f'entry {name[:80]} is damaged: its header contradicts the table')
+    return name, (start, size, crc), at + _CENTRAL.size + name_size + extra + note, header
+
+
+class _Loader:
+    """Turns declared tensors into tensors."""
+
+    def __init__(self, data: bytearray, storages: dict[str, tuple[int, int, int]]) -> None:
+        self._data, self._storages = data, storages
+        self._made: dict[str, tuple[Storage, torch.Tensor]] = {}
+        self.used: set[str] = set()
+
+    def tensors(self, item: Any, where: str) -> Any:
+        """Return ``item`` with every declared tensor made; ``where`` names it in errors."""
+        if isinstance(item, Tensor):
+            flat = self._storage(item.storage, where)
+            return torch.as_strided(flat, item.shape, item.stride, item.offset)
+        if isinstance(item, dict):
+            return {key: self.tensors(value, f'{where}.{key}' if where else str(key))
+                    for key, value in item.items()}
+        if isinstance(item, (list, tuple)):
+            return type(item)(self.tensors(value, f'{where}[{index}]')
+                              for index, value in enumerate(item))
+        return item
+
+    def _storage(self, storage: Storage, where: str) -> torch.Tensor:
+        self.used.add(storage.key)
+        if storage.key in self._made:
+            before, flat = self._made[storage.key]
+            if before != storage:
+                raise ArchiveRefused(f'{where[:120]} contradicts another tensor of its storage')
+            return flat
+        place = self._storages.get(storage.key)
+        if place is None:
+            raise ArchiveRefused(f'{where[:120]} is missing: there is no entry '
+                                 f'data/{storage.key[:20]}')
+        dtype = _DTYPES[storage.kind]
+        start, size, _ = place
+        if storage.count * dtype.itemsize != size:
+            raise ArchiveRefused(
+                f'{where[:120]} declares {storage.count} numbers of {dtype}, but its entry '
+                f'data/{storage.key[:20]} has {size} bytes')
+        if not size:
+            flat = torch.empty(0, dtype=dtype)
+        elif start % dtype.itemsize:
+            flat = torch.frombuffer(bytearray(self._data[start:start + size]), dtype=dtype)
+        else:
+            flat = torch.frombuffer(self._data, dtype=dtype, count=storage.count, offset=start)
+        self._made[storage.key] = storage, flat
+        return flat
