@@ -1,0 +1,170 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the launch files share: their arguments, the nodes of the graph, and checks before the start.
+
+The only module that needs ``launch`` and ``launch_ros``; nothing else imports it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import (DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, LogInfo,
+                            OpaqueFunction, SetEnvironmentVariable)
+from launch.events import Shutdown
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+
+from av_td3_ros.resources import PACKAGE, share_directory
+
+BOOLEANS = ['true', 'false']
+LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
+DEFAULT_CHECKPOINT = share_directory() / 'models' / 'policy.pth'
+
+
+def arguments(configuration: str) -> list[Action]:
+    """Declare the arguments of every launch file; ``configuration`` is its file in config/."""
+    return [
+        DeclareLaunchArgument(
+            'role_name', default_value='ego_vehicle',
+            description='Role name of the vehicle: the topics are under /carla/<role_name>.'),
+        DeclareLaunchArgument(
+            'simulator', default_value='embedded', choices=['embedded', 'carla'],
+            description="What drives: 'embedded' starts the simulator that comes with the "
+                        "package; 'carla' starts the CARLA ROS bridge where it is installed, and "
+                        'else expects one that runs.'),
+        DeclareLaunchArgument(
+            'map', default_value='',
+            description='OpenDRIVE file for the embedded simulator; empty takes the one in '
+                        'params_file, or the town that comes with the package.'),
+        DeclareLaunchArgument(
+            'params_file', default_value=str(share_directory() / 'config' / configuration),
+            description='YAML file with the parameters of all nodes.'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='true', choices=BOOLEANS,
+            description="Whether the nodes take the simulator's time from /clock."),
+        DeclareLaunchArgument(
+            'log_level', default_value='info', choices=LOG_LEVELS,
+            description='Lowest severity that the nodes log.'),
+    ]
+
+
+def describe(configuration: str, own_arguments: list[Action],
+             graph: Callable[[LaunchContext], list[Action]]) -> LaunchDescription:
+    """Put a launch description together; ``graph`` returns the nodes once the values are known."""
+    def start(context: LaunchContext) -> list[Action]:
+        require_file(context, 'params_file', 'a ROS 2 parameter file')
+        return graph(context)
+    return LaunchDescription([*arguments(configuration), *own_arguments, *environment(),
+                              OpaqueFunction(function=start)])
+
+
+def value(context: LaunchContext, name: str) -> str:
+    """Return the value of a launch argument."""
+    return str(LaunchConfiguration(name).perform(context))
+
+
+def require_file(context: LaunchContext, name: str, what: str) -> None:
+    """Raise RuntimeError with one sentence unless the argument ``name`` names a file."""
+    path = Path(value(context, name)).expanduser()
+    if path.is_file():
+        return
+    folder = path.parent
+    if not folder.is_dir():
+        there = f'there is no folder {folder}'
+    else:
+        files = sorted(p.name for p in folder.iterdir() if p.suffix == path.suffix)
+        there = f'{folder} holds ' + (', '.join(files[:8]) if files
+                                      else f'no {path.suffix or "such"} file')
+    raise RuntimeError(f'{name}:={path} should name {what}, but there is no such file; {there}.')
+
+
+def environment() -> list[Action]:
+    """
+    Return actions that set what the middleware needs, where the user has not set it.
+
+    Discovery stays on this host; set ``ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET`` for other hosts.
+    Fast DDS gets shared memory with room for images.
+    """
+    settings = {'RCUTILS_COLORIZED_OUTPUT': os.environ.get('RCUTILS_COLORIZED_OUTPUT', '1')}
+    if not any(name in os.environ for name in ('ROS_AUTOMATIC_DISCOVERY_RANGE',
+                                               'ROS_LOCALHOST_ONLY')):
+        settings['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    profiles = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+    if not any(name in os.environ for name in profiles):
+        # The second name is Fast DDS 3's (from Kilted on), the first the older ones'.
+        settings.update(dict.fromkeys(profiles, str(share_directory() / 'config/fastdds.xml')))
+    return [SetEnvironmentVariable(name, setting) for name, setting in settings.items()]
+
+
+def simulator(context: LaunchContext) -> list[Action]:
+    """Return what starts the simulator that the arguments ask for."""
+    if value(context, 'simulator') == 'carla':
+        return carla_bridge(context)
+    parameters: dict[str, Any] = {'role_name': value(context, 'role_name')}
+    if value(context, 'map'):
+        require_file(context, 'map', 'an OpenDRIVE map')
+        parameters['map'] = value(context, 'map')
+    # The source of the clock cannot wait for it.
+    parameters['use_sim_time'] = False
+    return [_node(context, Node, executable='simulator_node', name='carla_ros_bridge',
+                  namespace='', parameters=parameters, needed=True)]
+
+
+def carla_bridge(context: LaunchContext) -> list[Action]:
+    """Return what starts CARLA's own bridge, or a note where it is not installed."""
+    try:
+        share = Path(get_package_share_directory('carla_ros_bridge'))
+    except PackageNotFoundError:
+        return [LogInfo(msg='The package carla_ros_bridge is not installed; expecting a CARLA '
+                            'bridge that runs already.')]
+    role_name = value(context, 'role_name')
+    return [IncludeLaunchDescription(
+        AnyLaunchDescriptionSource(str(share / 'carla_ros_bridge.launch.py')),
+        launch_arguments={
+            'synchronous_mode': 'True',
+            'synchronous_mode_wait_for_vehicle_control_command': 'True',
+            'fixed_delta_seconds': '0.05',
+            'ego_vehicle_role_name': role_name}.items())]
+
+
+def policy(context: LaunchContext, **parameters: Any) -> Action:
+    """Return the policy node of the vehicle, a managed node that starts itself."""
+    return _node(context, LifecycleNode, executable='policy_node', name='av_td3_policy',
+                 namespace=f"/carla/{value(context, 'role_name')}", parameters=parameters,
+                 needed=True)
+
+
+def guard(context: LaunchContext) -> Action:
+    """Return the guard of the vehicle, which comes back if it should ever die."""
+    return _node(context, Node, executable='guard_node', name='av_td3_guard',
+                 namespace=f"/carla/{value(context, 'role_name')}", parameters={},
+                 respawn=True, respawn_delay=0.5)
+
+
+def trainer(context: LaunchContext, **parameters: Any) -> Action:
+    """Return the training node."""
+    return _node(context, Node, executable='training_node', name='av_td3_trainer', namespace='',
+                 parameters=parameters, needed=True)
+
+
+def _node(context: LaunchContext, kind: type, *, name: str, parameters: dict[str, Any],
+          needed: bool = False, **options: Any) -> Action:
+    """Return a node with the parameters of params_file; one that is ``needed`` ends the launch."""
+    use_sim_time = value(context, 'use_sim_time') == 'true'
+    if needed:
+        reason = f'{name} has ended'
+        options['on_exit'] = [EmitEvent(event=Shutdown(reason=reason))]
+    return kind(
+        package=PACKAGE, name=name, output='screen', emulate_tty=True,
+        parameters=[str(Path(value(context, 'params_file')).expanduser()),
+                    {'use_sim_time': use_sim_time, **parameters}],
+        ros_arguments=['--log-level', f"{name}:={value(context, 'log_level')}"],
+        **options)

@@ -1,0 +1,34 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Drive: simulator, policy from a checkpoint, and guard; with learn:=true a learner too."""
+
+from pathlib import Path
+
+from av_td3_ros import launch_common as common
+from launch.actions import DeclareLaunchArgument
+
+
+def generate_launch_description():
+    """Return the driving graph."""
+    return common.describe('driving.yaml', [
+        DeclareLaunchArgument(
+            'checkpoint', default_value=str(common.DEFAULT_CHECKPOINT),
+            description='Checkpoint to drive with.'),
+        DeclareLaunchArgument(
+            'learn', default_value='false', choices=common.BOOLEANS,
+            description='Whether a training node learns from what the policy meets.'),
+    ], graph)
+
+
+def graph(context):
+    """Return the nodes."""
+    common.require_file(context, 'checkpoint', 'a checkpoint')
+    checkpoint = Path(common.value(context, 'checkpoint')).expanduser().absolute()
+    nodes = [
+        *common.simulator(context),
+        common.policy(context, mode='driving', checkpoint=str(checkpoint)),
+        common.guard(context),
+    ]
+    if common.value(context, 'learn') == 'true':
+        nodes.append(common.trainer(context))
+    return nodes

@@ -1,0 +1,34 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Train: simulator, policy with exploration, learner and guard."""
+
+from pathlib import Path
+
+from av_td3_ros import launch_common as common
+from launch.actions import DeclareLaunchArgument
+
+
+def generate_launch_description():
+    """Return the training graph."""
+    return common.describe('training.yaml', [
+        DeclareLaunchArgument(
+            'checkpoint_dir', default_value='checkpoints',
+            description='Folder that the training is saved to and resumed from; it is made where '
+                        'it is missing.'),
+        DeclareLaunchArgument(
+            'resume', default_value='true', choices=common.BOOLEANS,
+            description='Whether to go on from the newest checkpoint in checkpoint_dir, where '
+                        'there is one.'),
+    ], graph)
+
+
+def graph(context):
+    """Return the nodes."""
+    folder = Path(common.value(context, 'checkpoint_dir')).expanduser().absolute()
+    return [
+        *common.simulator(context),
+        common.trainer(context, checkpoint_dir=str(folder),
+                       resume=common.value(context, 'resume') == 'true'),
+        common.policy(context, mode='training'),
+        common.guard(context),
+    ]
