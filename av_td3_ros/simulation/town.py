@@ -53,15 +53,15 @@ class Town:
         self.drivable, self.islands = surface.drivable(self.lanes)
         self._heights = surface.heights(self.lanes)
         self.graph = RouteGraph(self.lanes)
-        self._connected = self.graph.largest_component()
+        self.connected = self.graph.largest_component()
         self.spawn_places = self._spawn_places()
         if not self.spawn_places:
             raise TownError('the map has no place where a car could start')
         self.spawn_points = [Pose(*self.graph.pose(place)) for place in self.spawn_places]
         self._goals = [place for place in self.graph.places_outside_junctions()
-                       if self.graph.piece(place) in self._connected]
+                       if self.graph.piece(place) in self.connected]
         nodes = [self.graph.piece(place) for place in self._goals]
-        self._nodes = sorted(self._connected)
+        self._nodes = sorted(self.connected)
         number = {node: i for i, node in enumerate(self._nodes)}
         self._goal_nodes = np.array([number[node] for node in nodes])
         self._goal_offsets = np.array([place.distance - self.graph.begin(node)
@@ -93,7 +93,7 @@ class Town:
                 continue
             for distance in np.arange(_SPAWN_MARGIN, lane.length - _SPAWN_MARGIN, 2.0):
                 place = Place(lane.index, float(distance))
-                if self.graph.piece(place) not in self._connected:
+                if self.graph.piece(place) not in self.connected:
                     continue
                 point = np.array(self.graph.pose(place)[:2])
                 if len(taken) and np.hypot(*(taken - point).T).min() < _SPAWN_SPACING:
