@@ -37,7 +37,15 @@ HOOKS = {'replay': 'replay memory', 'exploration': 'exploration state', 'extra':
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be saved or loaded; the message names the file and the reason."""
+    """
+    A checkpoint cannot be saved or loaded; the message names the file and the reason.
+
+    ``damaged`` tells that the file itself is broken or gone, so that another may do instead.
+    """
+
+    def __init__(self, message: str, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 class CheckpointNotFound(CheckpointError, FileNotFoundError):
@@ -155,11 +163,13 @@ def load(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
         archive = read_archive(path)
         restoration = check(agent, archive.content, archive.sealed, keep_hyper_parameters)
     except FileNotFoundError:
-        raise CheckpointNotFound(f'{path} does not exist') from None
+        raise CheckpointNotFound(f'{path} does not exist', damaged=True) from None
     except OSError as error:
-        raise CheckpointError(f'{path} cannot be read: {describe(error)}') from error
-    except (ArchiveRefused, Refused) as error:
-        raise CheckpointError(f'{path} is refused: {error}') from None
+        raise CheckpointError(f'{path} cannot be read: {describe(error)}', damaged=True) from error
+    except ArchiveRefused as error:
+        raise CheckpointError(f'{path} is refused: {error}', damaged=True) from None
+    except Refused as error:
+        raise CheckpointError(f'{path} is refused: {error}', damaged=error.damaged) from None
 
     content, warnings = archive.content, list(restoration.warnings)
     undo: list[Callable[[], None]] = []

@@ -26,10 +26,12 @@ class Encoder(nn.Module):
     architecture = ''
     input_range = (0.0, 1.0)
 
-    def __init__(self, input_channels: int, output_dim: int) -> None:
+    def __init__(self, input_channels: int, output_dim: int,
+                 image_shape: tuple[int, int]) -> None:
         super().__init__()
         self.input_channels = input_channels
         self.output_dim = output_dim
+        self.image_shape = image_shape
 
     def scale(self, image: torch.Tensor) -> torch.Tensor:
         """Return uint8 images as float32 within ``input_range``."""
@@ -52,7 +54,7 @@ class NatureEncoder(Encoder):
 
     def __init__(self, input_channels: int = 4, output_dim: int = 512,
                  image_shape: tuple[int, int] = IMAGE_SHAPE) -> None:
-        super().__init__(input_channels, output_dim)
+        super().__init__(input_channels, output_dim, image_shape)
         flat = 64 * _convolved(image_shape[0]) * _convolved(image_shape[1])
         self.conv1 = nn.Conv2d(input_channels, 32, kernel_size=8, stride=4)
         self.conv2 = nn.Conv2d(32, 64, kernel_size=4, stride=2)
@@ -74,7 +76,7 @@ class NatureLayerNormEncoder(Encoder):
 
     def __init__(self, input_channels: int = 4, output_dim: int = 512,
                  image_shape: tuple[int, int] = IMAGE_SHAPE) -> None:
-        super().__init__(input_channels, output_dim)
+        super().__init__(input_channels, output_dim, image_shape)
         sides = [list(image_shape)]
         for kernel, stride in ((8, 4), (4, 2), (3, 1)):
             sides.append([(side - kernel) // stride + 1 for side in sides[-1]])
@@ -143,7 +145,7 @@ class ResNet18Encoder(Encoder):
 
     def __init__(self, input_channels: int = 4, output_dim: int = 512,
                  image_shape: tuple[int, int] = IMAGE_SHAPE) -> None:
-        super().__init__(input_channels, output_dim)
+        super().__init__(input_channels, output_dim, image_shape)
         self.input_projection = nn.Conv2d(input_channels, 3, kernel_size=1, bias=False)
         self.backbone = ResNet18Backbone()
         self.feature_head = nn.Sequential(nn.Linear(512, output_dim), nn.ReLU())

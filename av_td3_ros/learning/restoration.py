@@ -32,7 +32,19 @@ _ADAM = ('step', 'exp_avg', 'exp_avg_sq')
 
 
 class Refused(ValueError):
-    """The content does not fit; the message names the key and why."""
+    """
+    The content does not fit; the message names the key and why.
+
+    ``damaged`` tells that it fits no agent, rather than only not this one.
+    """
+
+    damaged = True
+
+
+class Misfit(Refused):
+    """The content is of another kind of agent."""
+
+    damaged = False
 
 
 class Restoration:
@@ -130,13 +142,13 @@ def _check_identity(agent: TD3Agent, content: Mapping[str, Any]) -> None:
     theirs, ours = content['use_dict_buffer'], agent.use_dict_buffer
     if not isinstance(theirs, bool) or theirs != ours:
         kinds = {True: 'images with a vector', False: 'flat states'}
-        raise Refused(f'use_dict_buffer is {_short(theirs)}: the file is of an agent of '
+        raise Misfit(f'use_dict_buffer is {_short(theirs)}: the file is of an agent of '
                       f'{kinds[theirs is True]}, this agent takes {kinds[ours]}')
     for key in ('state_dim', 'action_dim', 'max_action'):
         value = content.get(key, getattr(agent, key))
         if isinstance(value, bool) or not isinstance(value, (int, float)) \
                 or value != getattr(agent, key):
-            raise Refused(f'{key} is {_short(value)} in the file and {getattr(agent, key)} in '
+            raise Misfit(f'{key} is {_short(value)} in the file and {getattr(agent, key)} in '
                           'this agent')
     if agent.actor_cnn is None:
         return
@@ -145,9 +157,9 @@ def _check_identity(agent: TD3Agent, content: Mapping[str, Any]) -> None:
         state = content[f'{part}_state_dict']
         theirs = _architecture(state)
         if theirs != ours:
-            raise Refused(f'{part}_state_dict is of the encoder {theirs}, this agent has {ours}')
+            raise Misfit(f'{part}_state_dict is of the encoder {theirs}, this agent has {ours}')
     if content.get('architecture', ours) != ours:
-        raise Refused(f'architecture is {_short(content["architecture"])}, this agent has the '
+        raise Misfit(f'architecture is {_short(content["architecture"])}, this agent has the '
                       f'encoder {ours}')
 
 

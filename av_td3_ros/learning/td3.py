@@ -259,6 +259,10 @@ class TD3Agent:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    def before_change(self, wait: Callable[[], None]) -> None:
+        """Have ``wait`` called before the weights change next; see :mod:`.snapshot`."""
+        self._before_change = wait
+
     def finish_snapshot(self) -> None:
         """Wait until a snapshot under way has copied the weights: they are about to change."""
         if self._before_change is not None:

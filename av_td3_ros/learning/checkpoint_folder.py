@@ -1,0 +1,227 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of checkpoints: names, ``latest``, which to keep, and what to load instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+from pathlib import Path
+import re
+from typing import Any, Mapping, NamedTuple
+
+from av_td3_ros.learning import checkpoint
+from av_td3_ros.learning.checkpoint import CheckpointError, CheckpointNotFound, describe, Loaded
+from av_td3_ros.learning.durable import (
+    Filesystem, link_durably, make_folder, REAL, remove_leftovers, write_bytes_durably)
+from av_td3_ros.learning.td3 import TD3Agent
+from av_td3_ros.learning.torch_archive import ArchiveRefused, verify_archive
+from av_td3_ros.settings import setting
+
+logger = logging.getLogger(__name__)
+
+LATEST = 'latest'
+SUFFIX = '.pth'
+_EVALUATIONS = 'evaluations.json'
+_NUMBERED = re.compile(r'td3_(\d{1,18})\.pth')
+
+
+@dataclasses.dataclass(frozen=True)
+class RetentionSettings:
+    """Which numbered checkpoints stay; those saved under a name of their own always do."""
+
+    keep_last: int = setting(5, 'Newest numbered checkpoints that stay', ge=1)
+    keep_best: int = setting(1, 'Numbered checkpoints with the best evaluations that stay', ge=0)
+    keep_every: int = setting(
+        0, 'The first numbered checkpoint in each so many updates stays; 0 for none', ge=0)
+
+
+class Saved(NamedTuple):
+    """A durable checkpoint."""
+
+    path: Path
+    total_it: int
+    sha256: str
+
+
+class CheckpointFolder:
+    """
+    Checkpoints below one folder, ``root``; no name leads out of it.
+
+    Making one makes the folder and removes the temporary files of writers that died.
+    ``latest`` is a symbolic link to the newest durable checkpoint. Raises
+    :class:`CheckpointError` where the folder cannot be made.
+    """
+
+    def __init__(self, root: str | Path, retention: RetentionSettings = RetentionSettings(),
+                 files: Filesystem = REAL) -> None:
+        self.root, self.retention, self._files = Path(root), retention, files
+        try:
+            make_folder(self.root, files)
+        except OSError as error:
+            raise CheckpointError(f'{self.root} cannot be made: {describe(error)}') from error
+        for name in remove_leftovers(self.root, files):
+            logger.info('Removed what an interrupted save left: %s', name)
+
+    def path(self, name: str) -> Path:
+        """
+        Return the path of the checkpoint called ``name``, with ``.pth`` added where it has none.
+
+        Raises :class:`CheckpointError` for a name that leads out of the folder, also by a
+        symbolic link, and for names that files of the folder's own have.
+        """
+        given = Path(name)
+        if not name or '\0' in name or given.is_absolute() or any(
+                part.startswith('.') for part in given.parts):
+            raise CheckpointError(f'{name!r} is no name of a checkpoint in {self.root}')
+        path = self.root / (name if name == LATEST or given.suffix == SUFFIX else name + SUFFIX)
+        try:
+            inside = path.resolve().is_relative_to(self.root.resolve())
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(f'{name!r} cannot be resolved: {error}') from None
+        if not inside:
+            raise CheckpointError(f'{name!r} leads out of {self.root}')
+        return path
+
+    def numbered(self, total_it: int) -> str:
+        """Return the name of a checkpoint that has none of its own."""
+        return f'td3_{total_it:09d}{SUFFIX}'
+
+    def save(self, agent: TD3Agent, name: str = '', *, evaluation: float | None = None,
+             **state: Any) -> Saved:
+        """
+        Save the agent durably, move ``latest`` to it, and remove what retention does not keep.
+
+        An empty ``name`` numbers the file by iteration. ``evaluation`` is the agent's mean return,
+        more is better. ``state`` is replay, exploration and extra of :func:`.checkpoint.save`.
+        Raises :class:`CheckpointError`; what was there before is still there then.
+        """
+        replay = state.get('replay')
+        if replay is not None and hasattr(replay, 'commit'):
+            replay.commit()
+        return self.write(checkpoint.contents(agent, **state), name, evaluation)
+
+    def write(self, content: Mapping[str, Any], name: str = '',
+              evaluation: float | None = None) -> Saved:
+        """Save :func:`.checkpoint.contents` as :meth:`save` does."""
+        path = self.path(name or self.numbered(content['total_it']))
+        if path.name == LATEST or path.is_symlink():
+            raise CheckpointError(f'{name!r} is the name of a link; choose another')
+        saved = Saved(path, content['total_it'], checkpoint.write(path, content, self._files))
+        try:
+            link_durably(self.root / LATEST, os.path.relpath(path, self.root), self._files)
+            if evaluation is not None:
+                self.record_evaluation(path.name, evaluation)
+        except OSError as error:
+            raise CheckpointError(f'{path} is saved, but {LATEST} cannot be moved to it: '
+                                  f'{describe(error)}') from error
+        try:
+            self.prune()
+        except OSError as error:
+            logger.warning('Old checkpoints in %s stay: %s', self.root, describe(error))
+        return saved
+
+    def load(self, agent: TD3Agent, name: str = LATEST, **options: Any) -> Loaded:
+        """
+        Load a checkpoint into the agent; see :func:`.checkpoint.load` for ``options``.
+
+        Where the file that ``latest`` means is damaged or gone, the newest one that is whole is
+        loaded instead, and a warning says so. Raises :class:`CheckpointError` and changes nothing
+        where no file can be loaded.
+        """
+        path = self.path(name or LATEST)
+        if path.name != LATEST:
+            return checkpoint.load(agent, path, **options)
+        newest_first = self.newest_first()
+        candidates = [path.resolve()] if path.is_symlink() else []
+        candidates += [other for other in newest_first if other.resolve() not in candidates]
+        if not candidates:
+            raise CheckpointNotFound(f'there is no checkpoint in {self.root}')
+        refusals: list[str] = [] if path.is_symlink() else [f'{path} does not exist']
+        for candidate in candidates:
+            try:
+                loaded = checkpoint.load(agent, candidate, **options)
+            except CheckpointError as error:
+                refusals.append(str(error))
+                if not error.damaged:
+                    raise CheckpointError('; '.join(refusals)) from error
+                continue
+            if refusals:
+                warning = '; '.join(refusals) + f'; {candidate.name} is loaded instead'
+                logger.warning('%s', warning)
+                loaded = dataclasses.replace(loaded, warnings=(warning, *loaded.warnings))
+            return loaded
+        raise CheckpointError('no checkpoint can be loaded: ' + '; '.join(refusals))
+
+    def newest_first(self) -> list[Path]:
+        """Return the checkpoints in the folder, the newest first."""
+        return sorted((path for path in self.root.glob(f'*{SUFFIX}')
+                       if path.is_file() and not path.is_symlink()
+                       and not path.name.startswith('.')),
+                      key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+    def record_evaluation(self, name: str, value: float) -> None:
+        """Remember the mean return of a checkpoint, which decides whether it is of the best."""
+        if not math.isfinite(value):
+            raise CheckpointError(f'the evaluation of {name} is {value}')
+        known = {**self.evaluations(), name: float(value)}
+        present = {path.name for path in self.newest_first()} | {name}
+        known = {key: item for key, item in known.items() if key in present}
+        write_bytes_durably(self.root / _EVALUATIONS,
+                            json.dumps(known, indent=1, sort_keys=True).encode(), self._files)
+
+    def evaluations(self) -> dict[str, float]:
+        """Return the mean returns that were recorded, by file name."""
+        try:
+            found = json.loads((self.root / _EVALUATIONS).read_text())
+            return {str(name): float(value) for name, value in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            logger.warning('%s cannot be read: %s', self.root / _EVALUATIONS, error)
+            return {}
+
+    def prune(self) -> list[str]:
+        """
+        Remove the numbered checkpoints that need not stay; return their names.
+
+        Nothing is removed unless the newest checkpoint has just been read and verified.
+        """
+        newest_first = self.newest_first()
+        numbered = [path for path in newest_first if _NUMBERED.fullmatch(path.name)]
+        stay = {path.name for path in numbered[:self.retention.keep_last]}
+        stay.add((self.root / LATEST).resolve().name)
+        evaluations = self.evaluations()
+        best = sorted((path.name for path in numbered if path.name in evaluations),
+                      key=lambda name: evaluations[name], reverse=True)
+        stay.update(best[:self.retention.keep_best])
+        stay.update(self._milestones(numbered))
+        surplus = [path for path in numbered if path.name not in stay]
+        if not surplus:
+            return []
+        try:
+            whole = verify_archive((self.root / LATEST).resolve())
+        except (ArchiveRefused, OSError) as error:
+            logger.error('%s does not verify, so no older checkpoint is removed: %s',
+                         self.root / LATEST, error)
+            return []
+        if not whole:
+            return []
+        for path in surplus:
+            self._files.unlink(path)
+        self._files.fsync_folder(self.root)
+        return [path.name for path in surplus]
+
+    def _milestones(self, numbered: list[Path]) -> set[str]:
+        every = self.retention.keep_every
+        if not every:
+            return set()
+        first: dict[int, tuple[int, str]] = {}
+        for path in numbered:
+            iteration = int(_NUMBERED.fullmatch(path.name).group(1))
+            entry = (iteration, path.name)
+            first[iteration // every] = min(entry, first.get(iteration // every, entry))
+        return {name for _, name in first.values()}
