@@ -61,17 +61,27 @@ class MarkingIndex:
         self.first = np.searchsorted(np.array(cells)[order],
                                      np.arange(int(self.shape.prod()) + 1)).astype(np.int64)
 
-    def crossed(self, before: np.ndarray, after: np.ndarray) -> tuple[int, ...]:
+    def crossed(self, wheels: np.ndarray, moved: np.ndarray) -> tuple[int, ...]:
         """
         Return the type numbers of the markings that points crossed, in the markings' order.
 
-        ``before`` and ``after`` are (P, 2) positions in m of the same points (the wheels).
+        ``wheels`` and ``moved`` are (P, 2) positions in m of the same points (the wheels)
+        before and after.
         """
-        count = _crossed(before, after, self.segments, self.owners, self.first, self.members,
+        count = _crossed(wheels, moved, self.segments, self.owners, self.first, self.members,
                          self.origin, self.shape, self._found)
         if not count:
             return ()
         return tuple(self.kinds[np.sort(self._found[:count])].tolist())
+
+
+@compiled('void(float64[::1], float64[:, ::1], float64[:, ::1])')
+def place_points(state, body, placed):
+    """Put points of the vehicle's body frame (P, 2) where its ``state`` (x, y, yaw) is."""
+    c, s = math.cos(state[2]), math.sin(state[2])
+    for p in range(len(body)):
+        placed[p, 0] = state[0] + c * body[p, 0] - s * body[p, 1]
+        placed[p, 1] = state[1] + s * body[p, 0] + c * body[p, 1]
 
 
 def _straightened(points: np.ndarray) -> np.ndarray:

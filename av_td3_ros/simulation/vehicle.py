@@ -143,9 +143,9 @@ class Vehicle:
     @property
     def map_velocity(self) -> tuple[float, float]:
         """Velocity in the map frame in m/s."""
-        vx, vy, yaw = self.state[VX], self.state[VY], self.state[YAW]
+        _, _, yaw, vx, vy = self.state[:YAW_RATE].tolist()
         c, s = math.cos(yaw), math.sin(yaw)
-        return float(c * vx - s * vy), float(s * vx + c * vy)
+        return c * vx - s * vy, s * vx + c * vy
 
     def set_map_velocity(self, vx: float, vy: float, yaw_rate: float | None = None) -> None:
         """Set the velocity in the map frame in m/s, and the yaw rate in rad/s where given."""

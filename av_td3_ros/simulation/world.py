@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import numpy as np
 
 from av_td3_ros.driving.frames import Control, Pose, VehicleState
 from av_td3_ros.simulation.contact import collide
-from av_td3_ros.simulation.crossing import MarkingIndex
+from av_td3_ros.simulation.crossing import MarkingIndex, place_points
 from av_td3_ros.simulation.events import Collision, Event, LaneInvasion
 from av_td3_ros.simulation.town import Town
 from av_td3_ros.simulation.traffic import Others, Traffic, TrafficSettings
@@ -47,7 +46,7 @@ class World:
         self._wheels_body = np.array([
             [axles.front_axle, half], [axles.front_axle, -half],
             [-axles.rear_axle, half], [-axles.rear_axle, -half]])
-        self._wheels = np.zeros((4, 2))
+        self._wheels, self._moved = np.zeros((4, 2)), np.zeros((4, 2))
         self._tick_ns = round(dt * 1e9)
         self.reset(seed=seed)
 
@@ -87,11 +86,11 @@ class World:
         if self._vehicles:
             self.traffic.step(ego, self.dt)
             events += self._contacts()
-        moved = self._wheel_positions()
-        crossed = self._markings.crossed(self._wheels, moved)
+        self._wheels, self._moved = self._moved, self._wheels
+        place_points(ego.state, self._wheels_body, self._wheels)
+        crossed = self._markings.crossed(self._moved, self._wheels)
         if crossed:
             events.append(LaneInvasion(crossed))
-        self._wheels = moved
         after = ego.map_velocity
         self.acceleration = ((after[0] - before[0]) / self.dt, (after[1] - before[1]) / self.dt,
                              0.0)
@@ -106,14 +105,9 @@ class World:
                           (float(self._impulses[k, 0]), float(self._impulses[k, 1]), 0.0))
                 for k in range(count)]
 
-    def _wheel_positions(self) -> np.ndarray:
-        x, y, yaw = self.ego.state[:3].tolist()
-        c, s = math.cos(yaw), math.sin(yaw)
-        return self._wheels_body @ np.array([[c, s], [-s, c]]) + (x, y)
-
     def _settle(self) -> None:
         """Forget where the wheels were: the car was put here, it did not drive."""
-        self._wheels = self._wheel_positions()
+        place_points(self.ego.state, self._wheels_body, self._wheels)
 
     @property
     def time_ns(self) -> int:
@@ -162,6 +156,6 @@ class World:
         self.frame = snapshot['frame']
         self._rng.bit_generator.state = copy.deepcopy(snapshot['rng'])
         self.ego.state[:] = snapshot['ego']
-        self._wheels = snapshot['wheels'].copy()
+        self._wheels[:] = snapshot['wheels']
         self.acceleration = snapshot['acceleration']
         self.traffic.restore(snapshot['traffic'])
