@@ -19,7 +19,7 @@ MATERIALS = np.array([(0, 0, 0), (66, 58, 50), (34, 33, 32), (235, 245, 250), (3
 
 # Heights as shares of the car's height: sill, belt line; lengths as shares of its length.
 SILL, BELT = 0.16, 0.57
-_BONNET = 0.52
+SHOULDER = 0.52
 _CABIN = (-0.44, 0.25, 0.47)        # rear, front, half width at the belt line
 _ROOF = (-0.30, 0.05, 0.37)
 _WHEELS, _RADIUS = (0.30, -0.29), 0.225
@@ -59,7 +59,7 @@ def _build() -> tuple[np.ndarray, np.ndarray]:
         face(material, *corners)
         face(material, *[(x, -y, z) for x, y, z in corners])
 
-    h, s, b, n = 0.5, SILL, BELT, _BONNET
+    h, s, b, n = 0.5, SILL, BELT, SHOULDER
     rear, front, half = _CABIN
     roof_rear, roof_front, roof_half = _ROOF
     # Body: full length and width between sill and belt line.

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
 from av_td3_ros.simulation.shade import TEXTURE
 
-AZIMUTHS, ELEVATIONS = 2048, 192        # of the panorama; azimuths are a power of two
+AZIMUTHS, ELEVATIONS = 1024, 160        # of the panorama; azimuths are a power of two
 LOWEST = math.radians(-3.0)             # elevation of the panorama's first row
 HIGHEST = math.radians(60.0)            # and of its last one; above, the sky is even
 
@@ -88,8 +89,17 @@ def make_look(seed: int) -> Look:
 
 
 def _noise(rng: np.random.Generator, size: float) -> np.ndarray:
+    """Return one of a few tileable textures, shifted and turned at random."""
+    texture = _texture(int(rng.integers(4)), size)[::rng.choice([-1, 1])]
+    texture = np.roll(texture, rng.integers(TEXTURE, size=2), axis=(0, 1))
+    return np.ascontiguousarray(texture.T if rng.random() < 0.5 else texture)
+
+
+@functools.lru_cache(maxsize=None)
+def _texture(number: int, size: float) -> np.ndarray:
     """Return tileable noise of features ``size`` texels wide, mean 0, within -1.8 and 1.8."""
-    white = np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE), dtype=np.float32))
+    rng = np.random.default_rng([number, 0x7E87])
+    white = np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE)))
     fy = np.fft.fftfreq(TEXTURE)[:, None]
     fx = np.fft.rfftfreq(TEXTURE)[None]
     noise = np.fft.irfft2(white * np.exp(-2.0 * (np.pi * size * 0.5) ** 2 * (fx**2 + fy**2)))
@@ -98,36 +108,47 @@ def _noise(rng: np.random.Generator, size: float) -> np.ndarray:
 
 
 def _sky(rng, zenith, near, sun, clouds, tint) -> np.ndarray:
-    elevation = np.linspace(LOWEST, HIGHEST, ELEVATIONS)[:, None]
-    azimuth = (np.arange(AZIMUTHS) * (2.0 * np.pi / AZIMUTHS))[None]
-    up = np.clip(np.sin(elevation), 0.0, 1.0) ** 0.55
-    colour = near + up[..., None] * (zenith - near)
+    elevation = np.linspace(LOWEST, HIGHEST, ELEVATIONS, dtype=np.float32)[:, None]
+    azimuth = np.arange(AZIMUTHS, dtype=np.float32)[None] * np.float32(2.0 * np.pi / AZIMUTHS)
+    height = np.clip(np.sin(elevation), 0.0, 1.0)
+    level = height ** 0.55
     # A glow around the sun, and clouds as bands of noise that repeat around the horizon.
+    sun = sun.astype(np.float32)
     toward = np.cos(elevation) * (np.cos(azimuth) * sun[0] + np.sin(azimuth) * sun[1]) \
         + np.sin(elevation) * sun[2]
-    glow = np.clip(toward, 0.0, 1.0)[..., None] ** 24 * (1.0 - 0.8 * clouds)
-    colour = colour + glow * (np.array([215.0, 245.0, 255.0]) * tint - colour) * 0.8
-    cover = np.zeros((ELEVATIONS, AZIMUTHS))
+    np.clip(toward, 0.0, 1.0, out=toward)
+    toward *= toward * toward               # to the 24th power, by multiplying
+    toward *= toward
+    toward *= toward
+    glow = toward * toward * np.float32(0.75 * (1.0 - 0.8 * clouds))
+    cover = np.zeros((ELEVATIONS, AZIMUTHS), np.float32)
     for waves in (6, 13, 29, 61):
-        small = rng.standard_normal((max(2, waves // 2), waves))
+        small = rng.standard_normal((max(2, waves // 2), waves), dtype=np.float32)
         rows = np.linspace(0.0, len(small) - 1.0, ELEVATIONS)
         cover += _smooth(small, rows, np.arange(AZIMUTHS) * (waves / AZIMUTHS)) / waves ** 0.5
-    amount = np.clip(cover * 1.6 + 2.2 * clouds - 1.1, 0.0, 1.0) * np.clip(
-        np.sin(elevation) * 6.0, 0.0, 1.0)
+    cover *= 1.6
+    cover += 2.2 * clouds - 1.1
+    np.clip(cover, 0.0, 1.0, out=cover)
+    cover *= 0.75 * np.clip(height * 6.0, 0.0, 1.0)
     white = np.array([240.0, 238.0, 236.0]) * (1.0 - 0.25 * clouds) * (0.4 + 0.6 * tint)
-    colour = colour + (0.75 * amount)[..., None] * (white - colour)
-    packed = np.clip(colour, 0.0, 255.0).astype(np.uint32)
-    return np.ascontiguousarray(
-        packed[..., 0] | packed[..., 1] << 8 | packed[..., 2] << 16 | np.uint32(0xFF000000))
+    bright = np.array([226.0, 246.0, 255.0]) * (0.3 + 0.7 * tint)
+    packed = np.full((ELEVATIONS, AZIMUTHS), 0xFF000000, np.uint32)
+    for k in range(3):
+        part = np.float32(near[k]) + level * np.float32(zenith[k] - near[k])
+        part = part + glow * (np.float32(bright[k]) - part)
+        part += cover * (np.float32(white[k]) - part)
+        packed |= np.clip(part, 0.0, 255.0).astype(np.uint32) << np.uint32(8 * k)
+    return packed
 
 
-def _smooth(values, rows, columns) -> np.ndarray:
+def _smooth(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Interpolate a coarse grid that repeats along its columns."""
     def weights(at):
-        share = at - np.floor(at)
+        share = (at - np.floor(at)).astype(np.float32)
         return share * share * (3.0 - 2.0 * share)
     r, c = np.floor(rows).astype(int), np.floor(columns).astype(int)
     r1, c1 = np.minimum(r + 1, len(values) - 1), (c + 1) % values.shape[1]
     wc, wr = weights(columns)[None], weights(rows)[:, None]
     across = values[:, c] * (1.0 - wc) + values[:, c1] * wc
-    return across[r] * (1.0 - wr) + across[r1] * wr
+    low = across[r]
+    return low + wr * (across[r1] - low)

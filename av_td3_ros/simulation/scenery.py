@@ -83,7 +83,7 @@ def find_sites(surfaces: Sequence[Surface]) -> Sites:
             corner = max(0, int(row - radius)), max(0, int(column - radius))
             room[corner[0]:int(row + radius) + 1, corner[1]:int(column + radius) + 1] = 0.0
             if kind == BUILDING:
-                cv2.circle(free, (int(column), int(row)), int(radius), 0, -1)
+                cv2.circle(free, (int(column), int(row)), 8, 0, -1)
     return _sorted(np.array(places).reshape(-1, 4), np.array(kinds, np.int64), low,
                    columns * _CELL, rows * _CELL)
 
