@@ -19,7 +19,7 @@ from typing import Sequence
 
 from builtin_interfaces.msg import Time
 from carla_msgs.msg import CarlaEgoVehicleControl
-from geometry_msgs.msg import Pose as PoseMsg, PoseStamped
+from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 
@@ -81,6 +81,18 @@ def make_pose(pose: Pose) -> PoseMsg:
     position.x, position.y, position.z = float(pose.x), float(pose.y), float(pose.z)
     turn.x, turn.y, turn.z, turn.w = quaternion_from_yaw(pose.yaw)
     return message
+
+
+def read_twist(twist: Twist, yaw: float) -> tuple[float, float, float]:
+    """
+    Return a body-frame twist of a vehicle with this yaw (rad) as a velocity in the map frame.
+
+    The result is (vx, vy, yaw rate) in m/s and rad/s, counter-clockwise positive.
+    """
+    x, y, turn = twist.linear.x, twist.linear.y, twist.angular.z
+    _finite('the twist', x, y, turn)
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    return cos * x - sin * y, sin * x + cos * y, turn
 
 
 def read_odometry(odometry: Odometry) -> VehicleState:
@@ -150,10 +162,18 @@ def make_path(points: np.ndarray, stamp: int, heights: Sequence[float] | None = 
     return message
 
 
-def read_control(message: CarlaEgoVehicleControl) -> Control:
-    """Return a vehicle command; :class:`MessageError` where it is not finite or out of range."""
+def read_control(message: CarlaEgoVehicleControl, *, clip: bool = False) -> Control:
+    """
+    Return a vehicle command.
+
+    Raises :class:`MessageError` where it is not finite or out of range. With ``clip``, values out
+    of range are brought into it instead, as CARLA does.
+    """
     throttle, steer, brake = message.throttle, message.steer, message.brake
     _finite('the command (throttle, steer, brake)', throttle, steer, brake)
+    if clip:
+        throttle, steer, brake = (min(max(value, low), 1.0) for value, low in (
+            (throttle, 0.0), (steer, -1.0), (brake, 0.0)))
     for name, value, low in (('throttle', throttle, 0.0), ('steer', steer, -1.0),
                              ('brake', brake, 0.0)):
         if not low - _COMMAND_TOLERANCE <= value <= 1.0 + _COMMAND_TOLERANCE:
