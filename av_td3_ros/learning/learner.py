@@ -11,8 +11,10 @@ from typing import Any, Collection, Mapping
 import numpy as np
 import torch
 
+from av_td3_ros.learning.checkpoint import Loaded
+from av_td3_ros.learning.checkpoint_folder import CheckpointFolder, LATEST
 from av_td3_ros.learning.replay import ReplayMemory
-from av_td3_ros.learning.settings import NetworkSettings, AlgorithmSettings
+from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.learning.td3 import TD3Agent
 from av_td3_ros.settings import section, setting
 
@@ -108,11 +110,28 @@ class Learner:
         behind without end."""
         self._owed = min(self._owed, most)
 
-    def progress(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return what belongs into a checkpoint beside agent and replay, as plain types."""
         return {'transitions': self.transitions, 'owed': self._owed}
 
-    def restore(self, progress: Mapping[str, Any]) -> None:
-        """Take back what :meth:`progress` returned."""
-        self.transitions = int(progress['transitions'])
-        self._owed = float(progress['owed'])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` returned."""
+        self.transitions = int(state['transitions'])
+        self._owed = float(state['owed'])
+
+    def parts(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint of this learner holds beside the agent, by its names there."""
+        return {'replay': self.replay, 'exploration': self.state_dict(), 'extra': dict(extra)}
+
+    def load(self, folder: CheckpointFolder, name: str = LATEST) -> Loaded:
+        """
+        Load a checkpoint of this learner; raises CheckpointError and then changes nothing.
+
+        What :meth:`parts` was given as extra is in the result's ``extra``.
+        """
+        return folder.load(self.agent, name, replay=self.replay, exploration=self,
+                           extra=lambda extra: None)
+
+    def close(self) -> None:
+        """Close the replay memory."""
+        self.replay.close()

@@ -51,3 +51,20 @@ The bridge's subscription is transient local, so a volatile publisher would neve
 
 DIAGNOSTICS = _reliable(10)
 """``/diagnostics``: what aggregators and rqt subscribe with."""
+
+EXPERIENCE = _reliable(1000)
+"""
+``~/experience`` of the training node: small and many; every one counts.
+
+Deep enough for ten seconds of several vehicles while the learner writes a checkpoint; what is
+lost all the same is noticed by its sequence number.
+"""
+
+WEIGHTS = _reliable(1, latched=True)
+"""``~/weights`` of the training node: only the newest matters, also to who starts later."""
+
+PROGRESS = _reliable(50)
+"""``~/progress`` of the training node: small answers to the experience."""
+
+TASK = _reliable(32, latched=True)
+"""``~/task`` of the training node: each vehicle says once what it learns; a trainer may be late."""

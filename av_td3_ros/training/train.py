@@ -21,9 +21,8 @@ from typing import Any, Sequence
 import numpy as np
 import yaml
 
-from av_td3_ros import __version__
 from av_td3_ros.driving.exploration import Exploration
-from av_td3_ros.settings import as_dict, SettingsError
+from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
 from av_td3_ros.training.configuration import read_run_settings, RunSettings
@@ -102,7 +101,6 @@ class Trainer:
                                    limits.max_route_length)
         self.exploration = Exploration(settings.exploration, seed)
         self._stop = False
-        self._recent: list[dict[str, Any]] = []
         self._shown = 0.0
 
     def train(self, steps: int, seconds: float) -> int:
@@ -178,11 +176,6 @@ class Trainer:
             return
         self._shown = time.monotonic()
         logger.info('%s', self.run.progress_line(steps))
-
-
-def describe(settings: RunSettings) -> str:
-    """Return the run's settings and version as YAML."""
-    return yaml.safe_dump({'version': __version__, **as_dict(settings)}, sort_keys=False)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,159 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder: what it was started with, what it learned, and where it stands."""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+from pathlib import Path
+import time
+from typing import Any, Mapping
+
+import yaml
+
+from av_td3_ros import __version__
+from av_td3_ros.learning.checkpoint import CheckpointNotFound
+from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
+from av_td3_ros.learning.learner import Learner
+from av_td3_ros.settings import as_dict, flatten
+from av_td3_ros.training.configuration import full_config, OTHER_SECTIONS, RunSettings
+
+logger = logging.getLogger(__name__)
+
+_WINDOW = 20
+
+
+class RunError(RuntimeError):
+    """The folder cannot be used for this run; the message says why and what to do."""
+
+
+class Run:
+    """
+    One training in one folder, resumed where it is already there.
+
+    Beside ``checkpoints/`` the folder holds ``settings.yaml`` (settings, seed, version),
+    ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and ``tensorboard/``. Raises
+    :class:`RunError` where the folder holds a run of other settings, or, without ``resume``, any.
+    """
+
+    def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True) -> None:
+        self.folder, self.settings = folder, settings
+        self._check(resume)
+        config = full_config(settings)
+        self.learner = Learner(settings.learner, config, other_sections=OTHER_SECTIONS,
+                               replay_directory=folder / 'replay')
+        self.checkpoints = CheckpointFolder(folder / 'checkpoints')
+        self.episode = 0
+        self._before = 0.0
+        self._began = time.monotonic()
+        self._best = float('-inf')
+        self._episodes: collections.deque[dict[str, Any]] = collections.deque(maxlen=_WINDOW)
+        self._losses: dict[str, float] = {}
+        self._rate = (time.monotonic(), 0, 0)
+        self.newest: Path | None = None
+        self._restore()
+        self._rate = (time.monotonic(), self.learner.transitions, self.learner.agent.total_it)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.learner.close()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training in all, resumed runs included, s."""
+        return self._before + time.monotonic() - self._began
+
+    def _check(self, resume: bool) -> None:
+        path = self.folder / 'settings.yaml'
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump({'version': __version__, **as_dict(self.settings)}, sort_keys=False)
+        if not path.exists():
+            path.write_text(text, encoding='utf-8')
+            return
+        if not resume:
+            raise RunError(f'{self.folder} holds a run already; choose another --out')
+        found = flatten(yaml.safe_load(path.read_text(encoding='utf-8')))
+        wanted = flatten(yaml.safe_load(text))
+        other = [name for name in wanted
+                 if name != 'version' and found.get(name) != wanted[name]]
+        if other:
+            raise RunError(f'{self.folder} holds a run with another {", ".join(other)}; choose '
+                           'another --out, or the settings in its settings.yaml')
+
+    def _restore(self) -> None:
+        try:
+            loaded = self.learner.load(self.checkpoints)
+        except CheckpointNotFound:
+            return
+        progress = loaded.extra
+        self.episode = int(progress['episode'])
+        self._before = float(progress['seconds'])
+        self._best = float(progress['best'])
+        for name in ('episodes', 'evaluations'):
+            self._cut(name)
+        logger.info('going on at %d transitions, %d updates', self.learner.transitions,
+                    self.learner.agent.total_it)
+
+    def _cut(self, name: str) -> None:
+        """Drop the lines of a record that were written after the checkpoint gone back to."""
+        path = self.folder / f'{name}.jsonl'
+        if path.exists():
+            lines = [line for line in path.read_text(encoding='utf-8').splitlines()
+                     if line.endswith('}')
+                     and json.loads(line)['transitions'] <= self.learner.transitions]
+            path.write_text(''.join(line + '\n' for line in lines), encoding='utf-8')
+
+    def save(self) -> None:
+        """Save everything durably."""
+        self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
+            'episode': self.episode, 'seconds': self.seconds, 'best': self._best})).path
+
+    def note(self, report: Mapping[str, float]) -> None:
+        """Take note of an update's losses."""
+        for name, value in report.items():
+            self._losses[name] = 0.99 * self._losses.get(name, value) + 0.01 * value
+
+    def end_episode(self, record: Mapping[str, Any]) -> None:
+        """Record a finished episode."""
+        self.episode += 1
+        self._episodes.append(dict(record))
+        self._write('episodes', {**record, **{k: round(v, 5) for k, v in self._losses.items()}})
+
+    def evaluated(self, summary: Mapping[str, Any]) -> bool:
+        """Record an evaluation; save apart the best so far, and return whether this is it."""
+        self._write('evaluations', summary)
+        score = float(summary['success']) + float(summary['completion'])
+        if score <= self._best:
+            return False
+        self._best = score
+        self.learner.agent.save_checkpoint(self.folder / 'best.pth', extra={
+            'transitions': self.learner.transitions, 'evaluation': dict(summary)})
+        return True
+
+    def _write(self, name: str, record: Mapping[str, Any]) -> None:
+        line = {'transitions': self.learner.transitions, 'updates': self.learner.agent.total_it,
+                'seconds': round(self.seconds, 1), **record}
+        with open(self.folder / f'{name}.jsonl', 'a', encoding='utf-8') as file:
+            file.write(json.dumps(line) + '\n')
+
+    def progress_line(self, steps: int) -> str:
+        """Return a line with how far the run is, how fast it goes, and how well."""
+        then, transitions, updates = self._rate
+        now, learner = time.monotonic(), self.learner
+        span = max(now - then, 1e-6)
+        self._rate = (now, learner.transitions, learner.agent.total_it)
+        speed = (learner.transitions - transitions) / span
+        left = (steps - learner.transitions) / speed / 60.0 if speed > 0 else float('inf')
+        recent = self._episodes
+        def mean(key: str) -> float:
+            return sum(float(e[key]) for e in recent) / max(len(recent), 1)
+        return (f'{learner.transitions}/{steps} transitions, {speed:.0f}/s, '
+                f'{(learner.agent.total_it - updates) / span:.1f} updates/s, '
+                f'{left:.0f} min left; episode {self.episode}: '
+                f'return {mean("return"):.1f}, completion {100 * mean("completion"):.0f} %, '
+                f'Q {self._losses.get("q1", 0.0):.2f}, '
+                f'critic loss {self._losses.get("critic_loss", 0.0):.3f}')
