@@ -34,8 +34,8 @@ def share_directory() -> Path:
                         f'{module} nor in AMENT_PREFIX_PATH; install it with colcon or pip')
 
 
-def resource(*parts: str) -> Path:
-    """Return the path of one shipped file, for example ``resource('config', 'fastdds.xml')``."""
+def shipped(*parts: str) -> Path:
+    """Return the path of a file that comes with the package, for example a map in ``maps``."""
     path = share_directory().joinpath(*parts)
     if not path.exists():
         raise ResourceError(f'{path} should have come with {PACKAGE}, but is not there')

@@ -4,8 +4,9 @@
 
 from pathlib import Path
 
-from av_td3_ros import launch_common as common
 from launch.actions import DeclareLaunchArgument
+
+from av_td3_ros import launch_common as common
 
 
 def generate_launch_description():

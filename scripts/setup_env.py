@@ -277,7 +277,8 @@ def build_carla_msgs(progress):
     build = CACHE / 'build' / 'carla_msgs'
     shutil.rmtree(build, ignore_errors=True)
     run([VENV / 'bin' / 'cmake', '-G', 'Ninja', '-S', ROOT / 'interfaces' / 'carla_msgs',
-         '-B', build, f'-DCMAKE_INSTALL_PREFIX={VENV}', f"-DCMAKE_PREFIX_PATH={';'.join(prefixes)}",
+         '-B', build, f'-DCMAKE_INSTALL_PREFIX={VENV}',
+         f"-DCMAKE_PREFIX_PATH={';'.join(prefixes)}",
          f'-DPython3_EXECUTABLE={PYTHON}', '-DCMAKE_BUILD_TYPE=Release',
          '-DBUILD_TESTING=OFF'], progress, env=env)
     run([VENV / 'bin' / 'ninja', '-C', build, 'install'], progress, env=env,
