@@ -40,6 +40,8 @@ class RouteGraph:
     def __init__(self, lanes: list[Lane]) -> None:
         self.lanes = lanes
         self._bounds = {lane.index: _pieces(lane) for lane in lanes if lane.driving}
+        self._ends = {index: lanes[index].distance[[b for _, b in bounds]]
+                      for index, bounds in self._bounds.items()}
         self.graph = networkx.DiGraph()
         for index in self._bounds:
             self._add_lane(lanes[index])
@@ -84,12 +86,7 @@ class RouteGraph:
 
     def piece(self, place: Place) -> tuple[int, int]:
         """Return the node that holds a place."""
-        lane = self.lanes[place.lane]
-        bounds = self._bounds[place.lane]
-        for number, (_, b) in enumerate(bounds):
-            if place.distance <= lane.distance[b]:
-                return place.lane, number
-        return place.lane, len(bounds) - 1
+        return place.lane, int(np.searchsorted(self._ends[place.lane][:-1], place.distance))
 
     def project(self, x: float, y: float, yaw: float) -> Place:
         """Return the nearest place whose lane leads where a pose looks; raise TownError."""
@@ -103,13 +100,18 @@ class RouteGraph:
         along = float(lane.distance[k] + (np.array([x, y]) - lane.centre[k, :2]) @ tangent)
         return Place(lane.index, min(max(along, 0.0), lane.length))
 
+    def poses(self, lane: int, distances: np.ndarray) -> np.ndarray:
+        """Return x, y, z in metres and yaw in radians, (N, 4), along a lane's centre."""
+        item = self.lanes[lane]
+        pose = np.stack([np.interp(distances, item.distance, values) for values in
+                         (*item.centre.T, np.unwrap(item.yaw))], axis=1)
+        pose[:, 3] = np.arctan2(np.sin(pose[:, 3]), np.cos(pose[:, 3]))
+        return pose
+
     def pose(self, place: Place) -> tuple[float, float, float, float]:
         """Return x, y, z in metres and the yaw in radians of a place on its lane's centre."""
-        lane = self.lanes[place.lane]
-        x, y, z = (float(np.interp(place.distance, lane.distance, lane.centre[:, axis]))
-                   for axis in range(3))
-        yaw = float(np.interp(place.distance, lane.distance, np.unwrap(lane.yaw)))
-        return x, y, z, math.atan2(math.sin(yaw), math.cos(yaw))
+        x, y, z, yaw = self.poses(place.lane, np.array([place.distance]))[0].tolist()
+        return x, y, z, yaw
 
     def reachable(self, start: Place) -> dict[tuple[int, int], float]:
         """Return the cost in metres from a place to the start of every piece ahead of it."""

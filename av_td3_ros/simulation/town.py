@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 import sys
@@ -87,19 +88,23 @@ class Town:
 
     def _spawn_places(self) -> list[Place]:
         places: list[Place] = []
-        taken = np.empty((0, 2))
+        # Points taken so far by cells of the spacing: only those around can be too near.
+        taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
         for lane in self.lanes:
             if not lane.driving or lane.junction >= 0:
                 continue
-            for distance in np.arange(_SPAWN_MARGIN, lane.length - _SPAWN_MARGIN, 2.0):
-                place = Place(lane.index, float(distance))
+            distances = np.arange(_SPAWN_MARGIN, lane.length - _SPAWN_MARGIN, 2.0)
+            points = self.graph.poses(lane.index, distances)[:, :2].tolist()
+            for distance, (x, y) in zip(distances.tolist(), points):
+                place = Place(lane.index, distance)
                 if self.graph.piece(place) not in self.connected:
                     continue
-                point = np.array(self.graph.pose(place)[:2])
-                if len(taken) and np.hypot(*(taken - point).T).min() < _SPAWN_SPACING:
-                    continue
-                taken = np.vstack([taken, point])
-                places.append(place)
+                column, row = int(x // _SPAWN_SPACING), int(y // _SPAWN_SPACING)
+                around = [point for i in (-1, 0, 1) for j in (-1, 0, 1)
+                          for point in taken.get((column + i, row + j), ())]
+                if all(math.hypot(x - a, y - b) >= _SPAWN_SPACING for a, b in around):
+                    taken.setdefault((column, row), []).append((x, y))
+                    places.append(place)
         return places
 
     def project(self, pose: Pose) -> Place:
