@@ -41,9 +41,9 @@ def arguments(configuration: str) -> list[Action]:
                         "package; 'carla' starts the CARLA ROS bridge where it is installed, and "
                         'else expects one that runs.'),
         DeclareLaunchArgument(
-            'map', default_value='',
-            description='OpenDRIVE file for the embedded simulator; empty takes the one in '
-                        'params_file, or the town that comes with the package.'),
+            'town', default_value='',
+            description='OpenDRIVE file for the embedded simulator, or the name of a town that '
+                        'comes with the package; empty takes the one in params_file.'),
         DeclareLaunchArgument(
             'params_file', default_value=str(share_directory() / 'config' / configuration),
             description='YAML file with the parameters of all nodes.'),
@@ -109,9 +109,12 @@ def simulator(context: LaunchContext) -> list[Action]:
     if value(context, 'simulator') == 'carla':
         return carla_bridge(context)
     parameters: dict[str, Any] = {'role_name': value(context, 'role_name')}
-    if value(context, 'map'):
-        require_file(context, 'map', 'an OpenDRIVE map')
-        parameters['map'] = value(context, 'map')
+    town = value(context, 'town')
+    if town.endswith('.xodr') or os.sep in town:
+        require_file(context, 'town', 'an OpenDRIVE map')
+        parameters['town'] = str(Path(town).expanduser().absolute())
+    elif town:
+        parameters['town'] = town
     # The source of the clock cannot wait for it.
     parameters['use_sim_time'] = False
     return [_node(context, Node, executable='simulator_node', name='carla_ros_bridge',

@@ -32,8 +32,8 @@ ARROWS = {
     'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation'},
 }
 # What is not ours and only some rooms may know.
-ROS = r'rclpy|cv_bridge|tf2\w*|ament\w*|rosidl\w*|rosbag2\w*|launch|launch_ros|std_srvs|\w+_msgs|' \
-      r'\w+_interfaces'
+ROS = (r'rclpy|cv_bridge|tf2\w*|ament\w*|rosidl\w*|rosbag2\w*|launch|launch_ros|std_srvs|'
+       r'\w+_msgs|\w+_interfaces')
 FOREIGN = {
     ROS: {'ros', 'nodes', 'evaluation', 'launch_common', 'demo'},
     r'launch|launch_ros': {'launch_common'},
