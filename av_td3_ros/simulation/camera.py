@@ -93,9 +93,9 @@ class Camera:
         self._spread = math.hypot(width, height) / (2.0 * focal)
         self._axes = _mounting(settings)
         self._directions = _directions(self.intrinsics, width, height, self._axes)
-        self._planes = np.zeros((len(LAYERS), height, width), np.uint8)
-        self._extents = np.zeros((len(LAYERS), height, 2), np.int32)
-        self._extents[:, :, 0] = width
+        padded = -(-width // shade.BLOCK) * shade.BLOCK
+        self._planes = np.zeros((len(LAYERS), height, padded), np.uint8)
+        self._words = self._planes.view(np.uint64)
         self._edges = np.empty((2, height * 16))
         self._rows = np.empty((6, width), np.float32)
         self._no_depth = np.empty((0, 0), np.float32)
@@ -128,13 +128,13 @@ class Camera:
         ground = scene.ground
         raster.pave(view, self._spread, ground.coarse, ground.coarse_spheres, ground.layers,
                     ground.reaches, ground.children, ground.fine, ground.fine_spheres,
-                    ground.starts, ground.grid, self._planes, self._extents, self._edges,
-                    self._no_depth)
+                    ground.starts, ground.grid, self._planes, self.settings.width,
+                    self._edges, self._no_depth)
         boxes = self._boxes(others, view)
         cars.cast_shadows(boxes, view, self._spread, look.sun, self._planes[-1],
-                          self._extents[-1], self._edges, self._no_depth)
+                          self.settings.width, self._edges, self._no_depth)
         heading = int(round(-ego.yaw / (2.0 * math.pi) * AZIMUTHS))
-        shade.shade(view, scene.height, _HORIZON, self._planes, self._extents, self._no_depth,
+        shade.shade(view, scene.height, _HORIZON, self._planes, self._words, self._no_depth,
                     look.colours, look.haze, look.fine, look.coarse, self._directions, look.sky,
                     heading, self._rows, pixels)
         self._depth[:] = 0.0

@@ -186,9 +186,9 @@ def place_cars(boxes, shape, materials, palette, paints, view, sun, ambient, dir
     return count
 
 
-@compiled('void(float64[:, ::1], float64[:], float64, float64[:], uint8[:, ::1], int32[:, ::1], '
+@compiled('void(float64[:, ::1], float64[:], float64, float64[:], uint8[:, ::1], int64, '
           'float64[:, ::1], float32[:, ::1])')
-def cast_shadows(boxes, view, spread, sun, plane, extent, edges, depth):
+def cast_shadows(boxes, view, spread, sun, plane, width, edges, depth):
     """
     Draw the cars' shadows on the ground: the box's outline, drawn out away from the sun.
 
@@ -220,4 +220,4 @@ def cast_shadows(boxes, view, spread, sun, plane, extent, edges, depth):
             continue
         if depth.shape[0] > 0:
             plane_of(view, clipped, count, inverse)
-        cover(plane, extent, screen, count, edges, depth, inverse)
+        cover(plane, width, screen, count, edges, depth, inverse)

@@ -73,18 +73,17 @@ def project(view, corners, count, camera, clipped, screen):
     return kept
 
 
-@compiled('void(uint8[:, ::1], int32[:, ::1], float64[:, :], int64, float64[:, ::1], '
+@compiled('void(uint8[:, ::1], int64, float64[:, :], int64, float64[:, ::1], '
           'float32[:, ::1], float64[:])')
-def cover(plane, extent, screen, count, edges, depth, inverse):
+def cover(plane, width, screen, count, edges, depth, inverse):
     """
     Add a convex polygon's coverage to a plane.
 
-    ``screen`` (count, 2) are its corners in pixels. ``extent`` (H, 2) receives the columns
-    touched in each row. ``edges`` (2, H * 16) is scratch. Where ``depth`` (H, W), inverse
+    ``plane`` is (H, >= width); ``screen`` (count, 2) are the corners in pixels. ``edges`` (2, H * 16) is scratch. Where ``depth`` (H, W), inverse
     distances, is not empty, only pixels count in which the polygon's plane, ``inverse`` (3,) by
     column, row and 1, lies at that depth.
     """
-    height, width = plane.shape
+    height = plane.shape[0]
     low, high = math.inf, -math.inf
     left, right = math.inf, -math.inf
     for i in range(count):
@@ -126,8 +125,6 @@ def cover(plane, extent, screen, count, edges, depth, inverse):
         inner0, inner1 = int(math.ceil(left_max)), int(right_min)
         if end - begin + 1 < parts or inner1 <= inner0:
             inner0, inner1 = x1, x1
-        extent[row, 0] = min(extent[row, 0], x0)
-        extent[row, 1] = max(extent[row, 1], x1)
         base = inverse[1] * (row + 0.5) + inverse[2]
         if tested:
             for x in range(inner0, inner1):
@@ -193,9 +190,9 @@ def in_sight(view, x, y, z, radius, reach, spread):
 
 @compiled('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], float32[::1], '
           'int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], float64[::1], '
-          'uint8[:, :, ::1], int32[:, :, ::1], float64[:, ::1], float32[:, ::1])')
+          'uint8[:, :, ::1], int64, float64[:, ::1], float32[:, ::1])')
 def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, fine_spheres,
-         starts, grid, planes, extents, edges, depth):
+         starts, grid, planes, width, edges, depth):
     """
     Draw the ground's quads that are in sight into their layers' planes.
 
@@ -206,7 +203,9 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
     screen, inverse = np.empty((6, 2)), np.zeros(3)
     tested = depth.shape[0] > 0
     cell, columns, rows = grid[2], int(grid[3]), int(grid[4])
-    far = grid[5] + grid[6]
+    # What is small in the picture is left out earlier where the picture itself is small.
+    scale = min(1.0, max(0.4, view[0] / 400.0))
+    far = grid[5] + grid[6] * scale
     column0 = max(0, int((view[3] - far - grid[0]) / cell))
     column1 = min(columns - 1, int((view[3] + far - grid[0]) / cell))
     row0 = max(0, int((view[4] - far - grid[1]) / cell))
@@ -217,14 +216,14 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
             if starts[index] == starts[index + 1]:
                 continue
             x, y = grid[0] + (column + 0.5) * cell, grid[1] + (row + 0.5) * cell
-            if not in_sight(view, x, y, view[5], 0.71 * cell + grid[5], grid[6], spread):
+            if not in_sight(view, x, y, view[5], 0.71 * cell + grid[5], grid[6] * scale, spread):
                 continue
             for c in range(starts[index], starts[index + 1]):
                 x, y, z, radius = (coarse_spheres[c, 0], coarse_spheres[c, 1],
                                    coarse_spheres[c, 2], coarse_spheres[c, 3])
-                if not in_sight(view, x, y, z, radius, reaches[c], spread):
+                if not in_sight(view, x, y, z, radius, reaches[c] * scale, spread):
                     continue
-                near = _DETAIL + radius
+                near = _DETAIL * scale + radius
                 detailed = children[c + 1] - children[c] > 1 and (
                     (x - view[3]) ** 2 + (y - view[4]) ** 2 + (z - view[5]) ** 2 < near * near)
                 begin, end = (children[c], children[c + 1]) if detailed else (c, c + 1)
@@ -245,5 +244,4 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
                         continue
                     if tested:
                         plane_of(view, clipped, count, inverse)
-                    cover(planes[layers[c]], extents[layers[c]], screen, count, edges, depth,
-                          inverse)
+                    cover(planes[layers[c]], width, screen, count, edges, depth, inverse)

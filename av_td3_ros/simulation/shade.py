@@ -17,6 +17,9 @@ from av_td3_ros.simulation.jit import compiled
 
 TEXTURE = 256               # texels a side of the two tileable noise textures
 FINE, COARSE = 0.021, 0.37  # m a texel
+BLOCK = 32                  # pixels of a row whose layers are looked at together
+_WORDS = BLOCK // 8
+_FULL = np.uint64(2**64 - 1)
 _SHARP = 6.0                # m; beyond, the fine texture fades as its texels shrink
 
 
@@ -63,9 +66,20 @@ def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
         large[x] = coarse[j, i]
 
 
+@compiled('void(float32[:, ::1], int64, int64, float32[::1])', fastmath=True)
+def _begin(rows, begin, end, colour):
+    """Start a row's pixels with one ``colour`` (blue, green, red, fine, coarse contrast)."""
+    blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
+    for x in range(begin, end):
+        light = np.float32(1.0) + colour[3] * small[x] + colour[4] * large[x]
+        blue[x] = colour[0] * light
+        green[x] = colour[1] * light
+        red[x] = colour[2] * light
+
+
 @compiled('void(float32[:, ::1], int64, int64, uint8[::1], float32[::1])', fastmath=True)
 def _lay(rows, begin, end, coverage, colour):
-    """Blend a layer of ``colour`` (blue, green, red, fine, coarse contrast) over a row."""
+    """Blend a layer of ``colour`` over a row's pixels by its coverage."""
     blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
     share = np.float32(1.0 / 255.0)
     one = np.float32(1.0)
@@ -105,15 +119,63 @@ def _finish(rows, begin, end, haze, out):
             | np.uint32(0xFF000000)
 
 
-@compiled('void(float64[:], float64, float64, uint8[:, :, ::1], int32[:, :, ::1], '
+@compiled('int64(uint64[:, :, ::1], int64, int64, int64)')
+def _content(words, row, block, solid):
+    """
+    Tell what a block of pixels holds: bit i is set where layer i shows.
+
+    Of the first ``solid`` layers, those below one that covers the whole block do not show; bit
+    16 + i says that layer i is the lowest that shows, and covers it.
+    """
+    content, layers = 0, words.shape[0]
+    for layer in range(layers - 1, -1, -1):
+        low, high = _FULL, np.uint64(0)
+        for k in range(block * _WORDS, block * _WORDS + _WORDS):
+            low &= words[layer, row, k]
+            high |= words[layer, row, k]
+        if layer < solid and low == _FULL:
+            return content | (1 << (16 + layer))
+        if high != 0:
+            content |= 1 << layer
+    return content
+
+
+@compiled('void(float64[:], int64, int64, int64, uint8[:, :, ::1], uint64[:, :, ::1], '
+          'float32[:, ::1], float32[:, ::1])', fastmath=True)
+def _compose(view, row, begin, end, planes, words, colours, rows):
+    """Lay the ground and the layers that show over one another, run by run of equal blocks."""
+    layers = planes.shape[0]
+    solid = layers - 3                  # markings and shadow do not hide what lies below them
+    block, last = begin // BLOCK, (end - 1) // BLOCK
+    while block <= last:
+        content = _content(words, row, block, solid)
+        next_block = block + 1
+        while next_block <= last and _content(words, row, next_block, solid) == content:
+            next_block += 1
+        x0, x1 = max(begin, block * BLOCK), min(end, next_block * BLOCK)
+        base = 0
+        for layer in range(solid):
+            if content & (1 << (16 + layer)):
+                base = layer + 1
+        _begin(rows, x0, x1, colours[base])
+        for layer in range(base, layers - 1):
+            if content & (1 << layer):
+                _lay(rows, x0, x1, planes[layer, row], colours[layer + 1])
+        if content & (1 << (layers - 1)):
+            _dim(rows, x0, x1, planes[layers - 1, row], colours[layers, 0])
+        block = next_block
+
+
+@compiled('void(float64[:], float64, float64, uint8[:, :, ::1], uint64[:, :, ::1], '
           'float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], '
           'int32[:, ::1], uint32[:, ::1], int64, float32[:, ::1], uint32[:, ::1])', fastmath=True)
-def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, coarse, directions,
+def shade(view, ground, horizon, planes, words, depth, colours, haze, fine, coarse, directions,
           sky, heading, rows, out):
     """
     Colour ground and sky into ``out`` (H, W) and empty the layers' planes for the next frame.
 
-    ``ground`` is the height of a flat town's ground in metres; with ``depth`` (H, W) the inverse
+    ``planes`` (L, H, >= W) have rows of whole blocks of BLOCK pixels; ``words`` are the same bytes,
+    eight at a time. ``ground`` is the height of a flat town's ground in metres; with ``depth`` (H, W) the inverse
     distances of an uneven one count instead. ``colours`` (1 + L, 5) are the ground's and the
     layers', the last layer is the shadow, whose
     first entry is the share of light that it takes away. ``haze`` is blue, green, red and
@@ -157,25 +219,9 @@ def shade(view, ground, horizon, planes, extents, depth, colours, haze, fine, co
                 out[row, x] = flat_sky[(place & ~(azimuths - 1)) | column]
         if begin < end:
             _texture(view, row, ground, depth, begin, end, fine, coarse, rows)
-            base = colours[0]
-            blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
-            for x in range(begin, end):
-                light = np.float32(1.0) + base[3] * small[x] + base[4] * large[x]
-                blue[x] = base[0] * light
-                green[x] = base[1] * light
-                red[x] = base[2] * light
+            _compose(view, row, begin, end, planes, words, colours, rows)
         for layer in range(layers):
-            x0, x1 = extents[layer, row, 0], extents[layer, row, 1]
-            if x0 >= x1:
-                continue
-            inner0, inner1 = max(x0, begin), min(x1, end)
-            if inner0 < inner1 and layer == layers - 1:
-                _dim(rows, inner0, inner1, planes[layer, row], colours[layers, 0])
-            elif inner0 < inner1:
-                _lay(rows, inner0, inner1, planes[layer, row], colours[layer + 1])
-            planes[layer, row, x0:x1] = 0
-            extents[layer, row, 0] = width
-            extents[layer, row, 1] = 0
+            words[layer, row] = 0
         if begin < end:
             _finish(rows, begin, end, haze, out[row])
             if uneven:
