@@ -77,7 +77,8 @@ def _paths(layout: Layout) -> tuple[list[list[Piece]], dict[Hashable, list[Arm]]
     for street, path in zip(layout.streets, full):
         ends[street.start].append((path[0].heading, street.lanes))
         ends[street.end].append((path[-1].at(path[-1].length)[2] + math.pi, street.lanes))
-    paths, arms = [], {key: [] for key in layout.junctions}
+    paths: list[list[Piece]] = []
+    arms: dict[Hashable, list[Arm]] = {key: [] for key in layout.junctions}
     for road, (street, path) in enumerate(zip(layout.streets, full)):
         begin = (path[0].heading, street.lanes)
         end = (path[-1].at(path[-1].length)[2] + math.pi, street.lanes)
@@ -143,7 +144,8 @@ def _turns(arms: list[Arm]) -> list[tuple[Arm, int, Arm, int]]:
     """Return every legal movement: incoming arm and lane, outgoing arm and lane."""
     found: list[tuple[Arm, int, Arm, int]] = []
     for arm in arms:
-        angles = {other: wrap(other.out - (arm.out + math.pi)) for other in arms if other is not arm}
+        angles = {other: wrap(other.out - (arm.out + math.pi))
+                  for other in arms if other is not arm}
         ahead = min(angles, key=lambda other: abs(angles[other]))
         straight = ahead if abs(angles[ahead]) < math.radians(40.0) else None
         for other, angle in angles.items():

@@ -46,7 +46,8 @@ def grid_town(seed: int) -> Layout:
     """
     rng = random.Random(seed)
     columns, rows = (0.0, 130.0, 265.0, 520.0), (0.0, 125.0, 260.0, 430.0)
-    at = {(i, j): (x, y) for j, y in enumerate(rows) for i, x in enumerate(columns)}
+    at: dict[Hashable, Point] = {
+        (i, j): (x, y) for j, y in enumerate(rows) for i, x in enumerate(columns)}
     for key in ((1, 1), (2, 1), (1, 2), (2, 2)):
         at[key] = (at[key][0] + rng.uniform(-9, 9), at[key][1] + rng.uniform(-9, 9))
     at['mid'] = (400.0, at[3, 1][1])

@@ -58,8 +58,8 @@ def step_bicycle(state, parameters, throttle, steer, brake, hand_brake, gear, dt
 
     ``steer`` is CARLA's, positive to the right; ``gear`` is 1 forward, -1 reverse, 0 neutral.
     """
-    (mass, inertia, lf, lr, height, front_stiffness, rear_stiffness, friction, front_grip, max_steer,
-     steer_rate, drive_force, power, reverse_speed, brake_force, engine_brake, rolling,
+    (mass, inertia, lf, lr, height, front_stiffness, rear_stiffness, friction, front_grip,
+     max_steer, steer_rate, drive_force, power, reverse_speed, brake_force, engine_brake, rolling,
      drag_area, throttle_lag, brake_lag) = (
         parameters[0], parameters[1], parameters[2], parameters[3], parameters[4],
         parameters[5], parameters[6], parameters[7], parameters[8], parameters[9],

@@ -21,7 +21,7 @@ from av_td3_ros.simulation.jit import compiled
  CAR_ROWS) = range(12)
 # Columns of the array of plans (N, P): the lanes ahead, the current one first; how many of them
 # may be driven; the lane left behind (or -1); since when the car waits (tick, or 0); its own
-# random state; the distance of the nearest thing ahead is not kept.
+# random state.
 PATH = 8
 GRANTED, BEHIND, SINCE, RANDOM, PLAN_COLUMNS = range(8, 13)
 # Entries of the ego vehicle's array: pose, velocity in the map frame, size.
@@ -80,8 +80,8 @@ def extend_path(i, known, plans, successor_first, successors):
         plans[i, k] = successors[low + (plans[i, RANDOM] >> 12) % (high - low)]
 
 
-@compiled(f'float64(int64, {_F2}, {_I2}, {_F2}, {_F}, {_F}, {_I}, {_F})')
-def _speed_limit(i, cars, plans, samples, length, spacing, first, out):
+@compiled(f'float64(int64, {_F2}, {_I2}, {_F2}, {_F}, {_F}, {_I})')
+def _speed_limit(i, cars, plans, samples, length, spacing, first):
     """Return the speed that the curves ahead allow."""
     lane = plans[i, 0]
     j = first[lane] + min(int(cars[S, i] / spacing[lane]), first[lane + 1] - first[lane] - 1)
@@ -188,8 +188,8 @@ def _count_holds(cars, plans, samples, spacing, first, junction, ego, bounds, ho
                     break
 
 
-@compiled(f'boolean(int64, int64, int64, {_F2}, {_I2}, {_F}, {_I}, {_I})')
-def _room_beyond(i, begin, end, cars, plans, length, head, link):
+@compiled(f'boolean(int64, int64, {_F2}, {_I2}, {_F}, {_I}, {_I})')
+def _room_beyond(i, end, cars, plans, length, head, link):
     """Tell whether the lane after a junction has room for car ``i`` and those before it."""
     if end >= PATH:
         return True
@@ -211,9 +211,9 @@ def _room_beyond(i, begin, end, cars, plans, length, head, link):
 
 
 @compiled(f'void(int64, {_F2}, {_I2}, {_F}, {_I}, {_I}, {_I}, {_I}, {_I}, {_I}, {_I}, {_I}, {_F}, '
-          f'{_F}, int64, float64)')
+          f'int64, float64)')
 def _grant(count, cars, plans, length, junction, conflict_first, conflicts, head, link, hold,
-           claim, order, line, leader, tick, dt):
+           claim, order, line, tick, dt):
     """Let waiting cars into the junctions: those in ``order[:count]``, longest wait first."""
     claim[:] = 0
     patience = int(_PATIENCE / dt)
@@ -237,7 +237,7 @@ def _grant(count, cars, plans, length, junction, conflict_first, conflicts, head
                 if hold[conflicts[q]] > 0 or claim[conflicts[q]] > 0:
                     free = False
         waited = tick - plans[i, SINCE] > patience
-        if free and (waited or _room_beyond(i, begin, end, cars, plans, length, head, link)):
+        if free and (waited or _room_beyond(i, end, cars, plans, length, head, link)):
             for k in range(begin, end):
                 hold[plans[i, k]] += 1
             while end < PATH and not junction[plans[i, end]]:
@@ -287,12 +287,12 @@ def step_traffic(cars, plans, ego, tick, dt, samples, length, spacing, first, ju
                 waiting += 1
     if waiting:
         _grant(waiting, cars, plans, length, junction, conflict_first, conflicts, head, link,
-               hold, claim, order, line, out, tick, dt)
+               hold, claim, order, line, tick, dt)
 
     # Speeds from the states of one instant, then all move.
     for i in range(n):
         speed = cars[SPEED, i]
-        limit = _speed_limit(i, cars, plans, samples, length, spacing, first, out)
+        limit = _speed_limit(i, cars, plans, samples, length, spacing, first)
         pull = max(1.0 - (speed / limit) ** 4, -_COMFORT / _ACCELERATION)
         push, room = 0.0, math.inf
         _ego_gap(i, cars, plans, samples, length, spacing, first, ego, out)

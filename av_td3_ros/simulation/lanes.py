@@ -109,7 +109,7 @@ def _sample(carla_map: carla.Map, index: int, road: Road, section: int, lane_id:
             stations: np.ndarray) -> Lane | None:
     rows, driving = [], kind == 'driving'
     for s in stations.tolist():
-        waypoint = carla_map.get_waypoint_xodr(road.id, lane_id, s)
+        waypoint = carla_map.get_waypoint_xodr(road.number, lane_id, s)
         if waypoint is None:
             return None
         transform = waypoint.transform
@@ -135,7 +135,7 @@ def _sample(carla_map: carla.Map, index: int, road: Road, section: int, lane_id:
     width = np.maximum(data[:, 4], 0.0)
     steps = np.linalg.norm(np.diff(centre, axis=0), axis=1)
     return Lane(
-        index, road.id, section, lane_id, road.junction, kind, centre,
+        index, road.number, section, lane_id, road.junction, kind, centre,
         centre + 0.5 * width[:, None] * normal, centre - 0.5 * width[:, None] * normal, yaw,
         width, np.concatenate([[0.0], np.cumsum(steps)]),
         data[:, 5].astype(np.uint8), data[:, 7].astype(np.uint8),
@@ -145,8 +145,9 @@ def _sample(carla_map: carla.Map, index: int, road: Road, section: int, lane_id:
 
 def _link(carla_map: carla.Map, roads: list[Road], lanes: list[Lane]) -> list[Lane]:
     by_key = {(lane.road, lane.section, lane.lane): lane for lane in lanes}
-    starts = {road.id: np.array([section.start for section in road.sections]) for road in roads}
-    spans = {road.id: road.sections for road in roads}
+    starts = {road.number: np.array([section.start for section in road.sections])
+              for road in roads}
+    spans = {road.number: road.sections for road in roads}
     linked = []
     for lane in lanes:
         if not lane.driving:

@@ -39,9 +39,9 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-    """One road: ``junction`` is the id of the junction that it belongs to, or -1."""
+    """One road: ``number`` is its id, ``junction`` its junction's, or -1 outside junctions."""
 
-    id: int
+    number: int
     junction: int
     length: float
     sections: tuple[Section, ...]
@@ -61,7 +61,7 @@ def read_roads(text: str) -> list[Road]:
     if not any(kind == 'driving' for road in roads for section in road.sections
                for _, kind in section.lanes):
         raise TownError('the map has no driving lane')
-    ids = [road.id for road in roads]
+    ids = [road.number for road in roads]
     if len(set(ids)) != len(ids):
         raise TownError(f'road {_repeated(ids)} stands twice in the map')
     _check_links(root, set(ids))
@@ -191,12 +191,12 @@ def _check_links(root: ElementTree.Element, roads: set[int]) -> None:
             for link in connection.findall('laneLink'):
                 _integer(link, 'from', where)
                 _integer(link, 'to', where)
-    for road in root.findall('road'):
-        where = f'road {road.get("id")}'
-        if int(road.get('junction')) >= 0 and int(road.get('junction')) not in junctions:
-            raise TownError(f'{where} lies in junction {road.get("junction")}, '
-                            'which is not in the map')
-        for link in road.findall('link/predecessor') + road.findall('link/successor'):
+    for element in root.findall('road'):
+        where = f'road {element.get("id")}'
+        inside = _integer(element, 'junction', where)
+        if inside >= 0 and inside not in junctions:
+            raise TownError(f'{where} lies in junction {inside}, which is not in the map')
+        for link in element.findall('link/predecessor') + element.findall('link/successor'):
             kind, target = link.get('elementType'), _integer(link, 'elementId', where)
             if kind not in ('road', 'junction'):
                 raise TownError(f'{where}: a link needs the elementType road or junction')

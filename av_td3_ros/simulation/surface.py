@@ -22,7 +22,9 @@ _ISLAND = 60.0           # m2; smaller gaps between a junction's lanes are paved
 @dataclasses.dataclass(frozen=True, eq=False)
 class Grid:
     """
-    A raster over the map: cell ``[row, column]`` has its centre at
+    A raster over the map.
+
+    The centre of cell ``[row, column]`` lies at
     ``(x + (column + 0.5) * cell, y + (row + 0.5) * cell)`` metres in the map frame.
     """
 

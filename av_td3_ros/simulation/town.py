@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
-import sys
 
 import carla
 import numpy as np
 
 from av_td3_ros.driving.frames import Pose
+from av_td3_ros.resources import ResourceError, shipped
 from av_td3_ros.simulation import lanes as lane_data
 from av_td3_ros.simulation import surface
 from av_td3_ros.simulation.opendrive import read_roads, TownError
@@ -20,7 +19,6 @@ from av_td3_ros.simulation.routes import Place, RouteGraph
 
 __all__ = ['Town', 'TownError', 'default_town', 'town_path']
 
-_PACKAGE = 'av_td3_ros'
 _SPAWN_SPACING = 8.0      # m between any two spawn points
 _SPAWN_MARGIN = 4.0       # m from a lane's ends, so that no car stands in a junction's mouth
 _DRAWS = 40               # starts tried for a route of a wanted length
@@ -166,22 +164,11 @@ class Town:
 
 
 def town_path(name: str) -> Path:
-    """
-    Return the path of a town that comes with the package, such as 'town_a'.
-
-    Found in the package's share folder where it is installed by ROS's or Python's tools, and
-    beside the package in a source checkout. Raises :class:`TownError` where there is none.
-    """
-    folders = [Path(__file__).resolve().parents[2] / 'maps',
-               Path(sys.prefix) / 'share' / _PACKAGE / 'maps']
-    folders += [Path(prefix) / 'share' / _PACKAGE / 'maps'
-                for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix]
-    for folder in folders:
-        path = folder / f'{name}.xodr'
-        if path.is_file():
-            return path
-    raise TownError(f'the package has no town {name!r} in any of: '
-                    + ', '.join(str(folder) for folder in folders))
+    """Return the path of a town that comes with the package, such as 'town_a'; or TownError."""
+    try:
+        return shipped('maps', f'{name}.xodr')
+    except ResourceError as error:
+        raise TownError(str(error)) from None
 
 
 def default_town() -> Path:
