@@ -312,8 +312,8 @@ class ReplayMemory:
         Copy the live rows into the directory ``path``, durably.
 
         A memory can be opened on that directory, or :meth:`load` it. Where it holds an earlier
-        copy of this memory, only what is new is written. Nothing is added or sampled meanwhile.
-        Raises :class:`ReplayError` where it holds something else.
+        copy of this memory, only what differs is written. Nothing is added or sampled meanwhile.
+        Raises :class:`ReplayError` where it holds only rows that are not in this memory.
         """
         with contextlib.closing(DirectoryStore(self.layout, path)) as target, self._lock:
             copy_rows(self._store, target, self._snapshot())

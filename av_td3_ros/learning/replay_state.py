@@ -155,29 +155,39 @@ def find_rows(store: MemoryStore, tail: int, head: int, chain: int, state: State
 
 def copy_rows(source: MemoryStore, target: DirectoryStore, commit: Commit) -> None:
     """
-    Bring the rows of ``commit`` from ``source`` into ``target``, and commit them there.
+    Make ``target`` hold the rows of ``commit`` from ``source``, and commit them there.
 
-    Only what is new since the last time is written. Raises :class:`ReplayError` where
-    ``target`` holds rows that ``source`` does not know.
+    Only rows that it does not have are written. Raises :class:`ReplayError` where it has rows,
+    and none of them is one of these.
     """
     last = target.last
-    row = last.head
-    if last.head > last.tail and not (
-            last.head <= commit.head and source.holds(last.head - 1)
-            and source.chain_at(last.head - 1) == last.chain):
+    oldest = max(last.tail, commit.tail)
+    slots = np.arange(oldest, min(last.head, commit.head), dtype=np.int64) % source.slots
+    same = np.flatnonzero(source.records['chain'][slots] == target.records['chain'][slots])
+    if last.head > last.tail and not len(same):
         raise ReplayError(f'{target.path} holds rows that are not of this replay memory, or '
                           'older than those it still has; save into a directory of its own')
-    if row < commit.tail or last.head == last.tail:
-        row = commit.tail
-        target.commit(commit._replace(head=row), target.take_dirty())
-    for row in range(row, commit.head):
-        if target.blocked(row, target.last.session):
-            target.commit(commit._replace(
-                tail=max(target.last.tail, min(commit.tail, row)), head=row,
-                chain=source.chain_at(row - 1)), target.take_dirty())
+    # Where the chains are equal, so is everything before.
+    row = oldest + int(same[-1]) + 1 if len(same) else commit.tail
+    oldest = last.tail if len(same) else row
+    commit = commit._replace(session=last.session + 1)
+
+    def commit_up_to(row: int, tail: int) -> None:
+        target.commit(commit._replace(tail=tail, head=row, chain=source.chain_at(row - 1)),
+                      target.take_dirty())
+
+    def write(row: int) -> None:
         slot = row % source.slots
         target.write(row, source.records[slot:slot + 1],
                      None if source.frames is None else source.frames[slot])
+
+    commit_up_to(row, oldest)
+    for row in range(row, commit.head):
+        if target.blocked(row, commit.session):
+            commit_up_to(row, max(oldest, min(commit.tail, row)))
+        write(row)
+    for row in range(commit.tail, min(oldest, commit.head)):
+        write(row)
     target.commit(commit, target.take_dirty())
 
 
