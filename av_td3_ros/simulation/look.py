@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from av_td3_ros.simulation.shade import TEXTURE
+from av_td3_ros.simulation.shade import TEXTURE, UNIT
 
 AZIMUTHS, ELEVATIONS = 1024, 160        # of the panorama; azimuths are a power of two
 LOWEST = math.radians(-3.0)             # elevation of the panorama's first row
@@ -24,7 +24,7 @@ class Look:
 
     ``colours`` (1 + layers, 5) float32: blue, green, red in 0 to 255 and the contrasts of the
     fine and the coarse texture, for the open ground and each of ``scene.LAYERS``. ``haze`` (4,)
-    float32: blue, green, red, reach in m. ``fine`` and ``coarse``: (256, 256) float32 noise.
+    float32: blue, green, red, reach in m. ``fine`` and ``coarse``: (TEXTURE, TEXTURE) int8 noise.
     ``sky`` (ELEVATIONS, AZIMUTHS) uint32 0xAARRGGBB. ``sun`` (3,) points towards the light in the
     map frame; ``ambient`` and ``direct`` are (3,) factors of blue, green and red. ``paints``
     (K, 3) are car colours.
@@ -97,14 +97,14 @@ def _noise(rng: np.random.Generator, size: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=None)
 def _texture(number: int, size: float) -> np.ndarray:
-    """Return tileable noise of features ``size`` texels wide, mean 0, within -1.8 and 1.8."""
+    """Return tileable noise of features ``size`` texels wide, mean 0."""
     rng = np.random.default_rng([number, 0x7E87])
     white = np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE)))
     fy = np.fft.fftfreq(TEXTURE)[:, None]
     fx = np.fft.rfftfreq(TEXTURE)[None]
     noise = np.fft.irfft2(white * np.exp(-2.0 * (np.pi * size * 0.5) ** 2 * (fx**2 + fy**2)))
     noise = (noise - noise.mean()) / noise.std()
-    return np.clip(noise, -1.8, 1.8).astype(np.float32)
+    return np.rint(np.clip(noise, -1.8, 1.8) * UNIT).astype(np.int8)
 
 
 def _sky(rng, zenith, near, sun, clouds, tint) -> np.ndarray:
