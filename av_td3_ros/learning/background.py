@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import threading
 from typing import Any, Mapping
 
-from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.learning.checkpoint import CheckpointError, commit
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder, Saved
 from av_td3_ros.learning.snapshot import Snapshot
 from av_td3_ros.learning.td3 import TD3Agent
@@ -36,8 +36,8 @@ class BackgroundSaver:
         """
         Snapshot the agent now and save it behind; the future tells when it is durable.
 
-        Arguments as for :meth:`.CheckpointFolder.save`; a replay memory is not committed here but
-        must have been. The future's result comes after ``latest`` has moved; its exception is a
+        Arguments as for :meth:`.CheckpointFolder.save`; a replay memory is committed by the
+        saving thread. The future's result comes after ``latest`` has moved; its exception is a
         :class:`CheckpointError`. Raises that here where two saves are under way already or the
         name is none.
         """
@@ -50,7 +50,8 @@ class BackgroundSaver:
             snapshot = self._free.pop()
         try:
             content = snapshot.take(agent, **state)
-            future = self._executor.submit(self._write, snapshot, content, name, evaluation)
+            future = self._executor.submit(self._write, snapshot, content, name, evaluation,
+                                           state.get('replay'))
         except BaseException:
             snapshot.complete()
             self._release(snapshot)
@@ -76,9 +77,10 @@ class BackgroundSaver:
         self.close()
 
     def _write(self, snapshot: Snapshot, content: Mapping[str, Any], name: str,
-               evaluation: float | None) -> Saved:
+               evaluation: float | None, replay: Any) -> Saved:
         try:
             snapshot.complete()
+            commit(replay, self.folder.root)
             return self.folder.write(content, name, evaluation)
         finally:
             self._release(snapshot)

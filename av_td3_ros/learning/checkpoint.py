@@ -77,14 +77,24 @@ def save(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
 
     ``replay``, ``exploration`` and ``extra`` are mappings of plain types, arrays and tensors, or
     objects whose ``state_dict()`` returns one; a replay memory that has ``commit()`` is committed
-    first, so that the file never refers to transitions that a crash can take. Returns when the
+    before, so that the file never refers to transitions that a crash can take. Returns when the
     file is durable. Raises :class:`CheckpointError`, and leaves what ``path`` was, where a weight
     is not finite or the file cannot be written; the message names the errno.
     """
-    if replay is not None and hasattr(replay, 'commit'):
+    content = contents(agent, replay=replay, exploration=exploration, extra=extra)
+    commit(replay, path)
+    return write(Path(path), content, files)
+
+
+def commit(replay: Any, path: str | Path) -> None:
+    """Make what a replay memory's state refers to durable, before a file refers to it."""
+    if not hasattr(replay, 'commit'):
+        return
+    try:
         replay.commit()
-    return write(Path(path), contents(agent, replay=replay, exploration=exploration, extra=extra),
-                 files)
+    except OSError as error:
+        raise CheckpointError(f'{path} is not saved, because the replay memory cannot be '
+                              f'committed: {describe(error)}') from error
 
 
 def contents(agent: TD3Agent, *, replay: Any = None, exploration: Any = None,
@@ -182,7 +192,7 @@ def load(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
             warnings.append(f'the {title} in the file is not restored: nothing takes it')
         elif state is not None:
             try:
-                undo.append(_hand_over(taker, state))
+                undo.append(_hand_over(taker, state, warnings))
             except Exception as error:
                 for step in reversed(undo):
                     step()
@@ -198,13 +208,13 @@ def load(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
                   *(content.get(name) for name in HOOKS))
 
 
-def _hand_over(taker: Any, state: Any) -> Callable[[], None]:
-    """Give a saved state to who takes it; return what undoes that."""
+def _hand_over(taker: Any, state: Any, warnings: list[str]) -> Callable[[], None]:
+    """Give a saved state to who takes it, noting its complaints; return what undoes that."""
     if not hasattr(taker, 'load_state_dict'):
         taker(state)
         return lambda: None
     before = taker.state_dict() if hasattr(taker, 'state_dict') else None
-    taker.load_state_dict(state)
+    warnings.extend(getattr(taker.load_state_dict(state), 'reasons', ()))
     return (lambda: None) if before is None else (lambda: taker.load_state_dict(before))
 
 

@@ -99,10 +99,9 @@ class CheckpointFolder:
         more is better. ``state`` is replay, exploration and extra of :func:`.checkpoint.save`.
         Raises :class:`CheckpointError`; what was there before is still there then.
         """
-        replay = state.get('replay')
-        if replay is not None and hasattr(replay, 'commit'):
-            replay.commit()
-        return self.write(checkpoint.contents(agent, **state), name, evaluation)
+        content = checkpoint.contents(agent, **state)
+        checkpoint.commit(state.get('replay'), self.root)
+        return self.write(content, name, evaluation)
 
     def write(self, content: Mapping[str, Any], name: str = '',
               evaluation: float | None = None) -> Saved:

@@ -6,16 +6,16 @@ The policy alone: what a vehicle needs of an agent to act.
 :func:`export_policy` packs actor and encoder into bytes, :class:`Policy` loads them. The bytes are
 flat: 8 bytes of magic, the header's length (uint32), the header (JSON: dimensions, architecture,
 version, and each tensor's name, type and shape), zeros to a multiple of 64, the tensors (little
-endian, each padded to 64), and the SHA-256 of all before it (32 bytes). Nothing in them runs.
+endian, each padded to 64), and the CRC-32 of all before it (uint32). Nothing in them runs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 import struct
 from typing import Any, Mapping, NamedTuple
+import zlib
 
 import numpy as np
 import torch
@@ -72,16 +72,14 @@ def export_policy(agent: TD3Agent, version: int = 0) -> bytes:
         'image_shape': [0, 0] if encoder is None else list(encoder.image_shape),
         'tensors': [[name, str(array.dtype), list(array.shape)]
                     for name, array in arrays.items()]}).encode()
-    start = _aligned(len(_MAGIC) + 4 + len(header))
-    packed = bytearray(start + sum(_aligned(array.nbytes) for array in arrays.values()) + 32)
-    packed[:len(_MAGIC) + 4] = _MAGIC + struct.pack('<I', len(header))
-    packed[len(_MAGIC) + 4:len(_MAGIC) + 4 + len(header)] = header
-    view = np.frombuffer(packed, np.uint8)
+    pieces = [_MAGIC + struct.pack('<I', len(header)) + header]
+    pieces.append(bytes(-len(pieces[0]) % _ALIGN))
     for array in arrays.values():
-        view[start:start + array.nbytes] = array.reshape(-1).view(np.uint8)
-        start += _aligned(array.nbytes)
-    packed[start:] = hashlib.sha256(memoryview(packed)[:start]).digest()
-    return bytes(packed)
+        pieces += [memoryview(array.reshape(-1)).cast('B'), bytes(-array.nbytes % _ALIGN)]
+    checksum = 0
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+    return b''.join([*pieces, struct.pack('<I', checksum)])
 
 
 class Policy:
@@ -138,12 +136,12 @@ def _aligned(size: int) -> int:
 def _unpack(packed: Any) -> tuple[PolicyInfo, dict[str, torch.Tensor]]:
     # A copy of its own: the sender's buffer may change, and the tensors stay views of this.
     data = bytearray(memoryview(packed).cast('B'))
-    if len(data) < len(_MAGIC) + 36 or data[:len(_MAGIC)] != _MAGIC:
+    if len(data) < len(_MAGIC) + 8 or data[:len(_MAGIC)] != _MAGIC:
         raise PolicyRefused('the bytes are no policy')
-    if hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
-        raise PolicyRefused('the policy is damaged: its SHA-256 differs')
+    if struct.pack('<I', zlib.crc32(memoryview(data)[:-4])) != data[-4:]:
+        raise PolicyRefused('the policy is damaged: its CRC-32 differs')
     length, = struct.unpack_from('<I', data, len(_MAGIC))
-    if length > min(_MAX_HEADER, len(data) - len(_MAGIC) - 36):
+    if length > min(_MAX_HEADER, len(data) - len(_MAGIC) - 8):
         raise PolicyRefused("the policy's header is cut off")
     try:
         header = json.loads(bytes(data[len(_MAGIC) + 4:len(_MAGIC) + 4 + length]))
@@ -153,7 +151,7 @@ def _unpack(packed: Any) -> tuple[PolicyInfo, dict[str, torch.Tensor]]:
         info = info._replace(image_shape=tuple(info.image_shape))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PolicyRefused(f"the policy's header is malformed: {error}") from None
-    start, end = _aligned(len(_MAGIC) + 4 + length), len(data) - 32
+    start, end = _aligned(len(_MAGIC) + 4 + length), len(data) - 4
     state: dict[str, torch.Tensor] = {}
     for name, dtype, shape in declared:
         count = int(np.prod([max(size, 0) for size in shape], dtype=object)) if shape else 1

@@ -181,18 +181,19 @@ class TD3Agent:
         with torch.no_grad(), self._arithmetic():
             # Target policy smoothing.
             noise = (noise * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
-            next_action = (self.actor_target(then.state(self.actor_cnn_target)).float() + noise) \
-                .clamp(-self.max_action, self.max_action)
+            next_action = (self.actor_target(then.state(self.actor_cnn_target)).to(noise.dtype)
+                           + noise).clamp(-self.max_action, self.max_action)
             # Clipped double Q-learning.
             target_q1, target_q2 = self.critic_target(
                 then.state(self.critic_cnn_target), next_action)
             target_q = batch.reward.to(self.device) \
-                + batch.discount.to(self.device) * torch.min(target_q1, target_q2).float()
+                + batch.discount.to(self.device) * torch.min(target_q1, target_q2)
 
         with _batch_statistics(self.critic_cnn):
             with self._arithmetic():
                 q1, q2 = self.critic(now.state(self.critic_cnn), action)
-            loss = F.mse_loss(q1.float(), target_q) + F.mse_loss(q2.float(), target_q)
+            loss = F.mse_loss(q1.to(target_q.dtype), target_q) \
+                + F.mse_loss(q2.to(target_q.dtype), target_q)
             norms = self._step(loss, 'critic', 'critic_cnn')
         return {'critic_loss': loss.item(), 'q1': q1.mean().item(), 'q2': q2.mean().item(),
                 'target_q': target_q.mean().item(), **norms}
@@ -297,7 +298,7 @@ class _Inputs:
         if scaled is None:
             scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last))
             self._scaled[encoder.input_range] = scaled
-        return torch.cat([encoder(scaled).float(), self._vector], dim=1)
+        return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
 
 
 @contextlib.contextmanager
