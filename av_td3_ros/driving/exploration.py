@@ -26,10 +26,12 @@ class ExplorationSettings:
     correlation: float = setting(
         0.8, 'how much of the noise stays from one decision to the next: a car does not feel '
         'noise that changes sign at every step', ge=0.0, le=0.999)
+    steer_share: float = setting(
+        0.5, 'the noise on steering as a share of that on throttle and brake', ge=0.0, le=1.0)
     random_noise: float = setting(
-        0.6, 'standard deviation of the random actions before learning begins', ge=0.0, le=2.0)
+        0.5, 'standard deviation of the random actions before learning begins', ge=0.0, le=2.0)
     random_drive: float = setting(
-        0.3, 'mean throttle of those random actions, so that the car moves', ge=-1.0, le=1.0)
+        0.4, 'mean throttle of those random actions, so that the car moves', ge=-1.0, le=1.0)
 
 
 class Exploration:
@@ -69,7 +71,7 @@ class Exploration:
         keep = self._settings.correlation
         fresh = self._rng.standard_normal(ACTION_SIZE)
         self._noise = keep * self._noise + math.sqrt(1.0 - keep * keep) * fresh
-        return self._noise
+        return self._noise * (self._settings.steer_share, 1.0)
 
     @staticmethod
     def _clip(action: np.ndarray) -> np.ndarray:

@@ -23,15 +23,16 @@ from av_td3_ros.settings import setting
 class RewardSettings:
     """Weight of each term, per unit of the term."""
 
-    progress: float = setting(0.2, 'per m of progress along the route', ge=0.0, le=100.0)
-    speed: float = setting(0.4, 'taken per m driven above the speed limit', ge=0.0, le=100.0)
+    progress: float = setting(0.2, 'given per m of progress along the route', ge=0.0, le=100.0)
+    speed: float = setting(
+        0.1, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
     lane_keeping: float = setting(
         0.4, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
     comfort: float = setting(
         0.005, 'taken per m/s^2 by which the acceleration changes', ge=0.0, le=100.0)
-    collision: float = setting(5.0, 'taken for a collision', ge=0.0, le=1000.0)
-    off_road: float = setting(5.0, 'taken for leaving the road', ge=0.0, le=1000.0)
-    arrival: float = setting(5.0, 'given for arriving', ge=0.0, le=1000.0)
+    collision: float = setting(2.0, 'taken for a collision', ge=0.0, le=1000.0)
+    off_road: float = setting(2.0, 'taken for leaving the road', ge=0.0, le=1000.0)
+    arrival: float = setting(2.0, 'given for arriving', ge=0.0, le=1000.0)
     speed_limit: float = setting(8.0, 'the speed limit, m/s', ge=0.1, le=70.0)
 
 
@@ -40,9 +41,11 @@ class RewardTerms:
     """
     What one step measured, in SI units and before any weight.
 
-    progress: m along the route, backwards negative. speed: m driven above the limit. lane_keeping:
-    lateral deviation in m times s. comfort: m/s^2, by how much the acceleration in the
-    plane changed (jerk times time). collision, off_road, arrival: 1 where it happened.
+    progress: m along the route, backwards negative, at most what the speed limit allows, so that
+    speeding earns nothing. speed: difference to the speed limit in m/s times s: what standing
+    still costs. lane_keeping: lateral deviation in m times s. comfort: m/s^2, by how much the
+    acceleration in the plane changed (jerk times time). collision, off_road, arrival: 1 where it
+    happened.
     """
 
     progress: float = 0.0
@@ -103,9 +106,10 @@ class RewardMeter:
         change = math.hypot(acceleration[0] - self._acceleration[0],
                             acceleration[1] - self._acceleration[1])
         self._state, self._position, self._acceleration = state, position, acceleration
+        limit = self._settings.speed_limit
         return RewardTerms(
-            progress=position.distance - place.distance,
-            speed=max(state.speed - self._settings.speed_limit, 0.0) * dt,
+            progress=min(position.distance - place.distance, limit * dt),
+            speed=abs(state.speed - limit) * dt,
             lane_keeping=abs(position.lateral) * dt,
             comfort=change,
             collision=float(collision), off_road=float(off_road), arrival=float(arrival))

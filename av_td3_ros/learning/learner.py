@@ -96,6 +96,11 @@ class Learner:
         return self.transitions > algorithm.learning_starts and len(self.replay) > 0
 
     @property
+    def acting(self) -> bool:
+        """Whether vehicles should act by the policy rather than at random."""
+        return self.learning or self.agent.total_it > 0
+
+    @property
     def due(self) -> int:
         """Updates that the ratio allows now."""
         return int(self._owed) if self.learning else 0
@@ -105,10 +110,15 @@ class Learner:
         self._owed -= 1.0
         return self.agent.update(self.replay.sample(self.settings.algorithm.batch_size))
 
-    def forgive(self, most: float) -> None:
-        """Forget updates owed beyond ``most``: a learner that cannot keep up must not fall
-        behind without end."""
-        self._owed = min(self._owed, most)
+    def forgive(self, most: float) -> int:
+        """
+        Forget whole updates owed beyond ``most``; return how many.
+
+        A learner that cannot keep up with the experience must not fall behind without end.
+        """
+        excess = max(int(self._owed - most), 0)
+        self._owed -= excess
+        return excess
 
     def state_dict(self) -> dict[str, Any]:
         """Return what belongs into a checkpoint beside agent and replay, as plain types."""
@@ -131,6 +141,10 @@ class Learner:
         """
         return folder.load(self.agent, name, replay=self.replay, exploration=self,
                            extra=lambda extra: None)
+
+    def start_from(self, path: Path) -> Loaded:
+        """Take the agent, not the experience, from a checkpoint that another run made."""
+        return self.agent.load_checkpoint(path, keep_hyper_parameters=True)
 
     def close(self) -> None:
         """Close the replay memory."""

@@ -14,7 +14,7 @@ import os
 from typing import Any, Callable, MutableMapping
 
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 
 
@@ -32,9 +32,10 @@ def keep_on_this_host(environment: MutableMapping[str, str] | None = None) -> No
         environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
-def make_executor(context: Context | None = None, *, events: bool = False) -> Any:
+def make_executor(context: Context | None = None, *, threads: int = 1,
+                  events: bool = False) -> Any:
     """
-    Return a single-threaded executor.
+    Return an executor, single-threaded unless more ``threads`` are asked for.
 
     With ``events``, the events executor where rclpy has it (Kilted, and late patch releases of
     Jazzy). It calls back without building a wait set for every event, but it is experimental: it
@@ -48,6 +49,8 @@ def make_executor(context: Context | None = None, *, events: bool = False) -> An
             pass
         else:
             return EventsExecutor(context=context)
+    if threads > 1:
+        return MultiThreadedExecutor(num_threads=threads, context=context)
     return SingleThreadedExecutor(context=context)
 
 

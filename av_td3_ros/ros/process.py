@@ -33,9 +33,11 @@ EXIT_STUCK = 70
 
 
 def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
-        deadline: float = 5.0) -> int:
+        threads: int = 1, deadline: float = 5.0) -> int:
     """
     Run the node that ``make_node`` returns until a signal, and return the exit status.
+
+    Nodes whose callbacks block (services that wait for another node) need several ``threads``.
 
     A :class:`SettingsError`, on the command line or from the node, is one sentence on stderr and
     status 2. A node that is not gone ``deadline`` seconds after the signal, or at a second
@@ -50,7 +52,7 @@ def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
         try:
             node = make_node()
             try:
-                _spin(node, stop)
+                _spin(node, stop, threads)
             finally:
                 node.destroy_node()
         except (SettingsError, ParameterException) as error:
@@ -61,8 +63,8 @@ def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
     return 0
 
 
-def _spin(node: Node, stop: _Stop) -> None:
-    executor = compatibility.make_executor()
+def _spin(node: Node, stop: _Stop, threads: int) -> None:
+    executor = compatibility.make_executor(threads=threads)
     executor.add_node(node)
     try:
         stop.on_signal(executor.wake)

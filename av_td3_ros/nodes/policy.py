@@ -1,0 +1,462 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The policy node: drives a vehicle with a TD3 policy, and gathers experience while training.
+
+Thin wiring around :class:`~av_td3_ros.driving.driver.Driver`: image and odometry of one stamp
+come in, exactly one command with the image's stamp goes out.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import threading
+import time
+from typing import Any
+
+from carla_msgs.msg import CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaWorldInfo
+from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
+from nav_msgs.msg import Odometry, Path
+import numpy as np
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import Image
+from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
+import torch
+
+from av_td3_ros.driving.driver import Driver, Kind, Phase, STOP, Transition
+from av_td3_ros.driving.exploration import Exploration
+from av_td3_ros.driving.image import ImageError
+from av_td3_ros.driving.observation import Observation
+from av_td3_ros.driving.pairing import Answer, StampPairer
+from av_td3_ros.driving.route import Route, RouteError
+from av_td3_ros.driving.start import Request
+from av_td3_ros.driving.task import DrivingTask
+from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.learning.policy import Policy, PolicyRefused
+from av_td3_ros.nodes.plans import file_plans, stream_number, town_plans
+from av_td3_ros.nodes.policy_settings import PolicySettings
+from av_td3_ros.ros import experience, qos, weights
+from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
+from av_td3_ros.ros.images import read_image
+from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FRAME, MessageError,
+                                     read_odometry, read_path, read_stamp)
+from av_td3_ros.ros.parameters import declare
+from av_td3_ros.ros.process import run
+from av_td3_ros.ros.relay import TriggerRelay
+from av_td3_ros.settings import as_dict, SettingsError
+
+
+class PolicyNode(LifecycleNode):
+    """Managed node in the vehicle's namespace; all its topic names are relative to it."""
+
+    def __init__(self) -> None:
+        super().__init__('av_td3_policy', namespace='/carla/ego_vehicle')
+        self.settings = declare(self, PolicySettings)
+        torch.set_num_threads(self.settings.threads)
+        self.role = self.get_namespace().rsplit('/', 1)[-1]
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._active = False
+        self.policy = Policy()
+        if self.settings.autostart:
+            if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+                raise SettingsError('the policy node cannot be configured: ' + self._failure)
+            self.trigger_activate()
+
+    # Life cycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the weights and make every endpoint; nothing is published yet."""
+        s = self.settings
+        self._failure = ''
+        self._plans = None
+        try:
+            if s.checkpoint:
+                info = self.policy.load_checkpoint(s.checkpoint)
+                self.get_logger().info(f'drives with {s.checkpoint}, iteration {info.total_it}')
+            if s.routes_file:
+                self._plans = file_plans(s.routes_file)
+        except (CheckpointError, SettingsError) as error:
+            self._failure = str(error)
+            self.get_logger().error(self._failure)
+            return TransitionCallbackReturn.FAILURE
+        self._pairer: StampPairer = StampPairer()
+        self._stream, self._sequence = secrets.randbits(62), 0
+        self.progress: weights.Progress | None = None
+        self._version = 0
+        self._awaiting: tuple[int, int, float] | None = None
+        self._counts = {'commands': 0, 'rejected': 0, 'late_lockstep': 0, 'refused_weights': 0}
+        self._reasons: dict[str, float] = {}
+        self._result: Any = None
+        self._latency: list[float] = []
+        self._make_driver(None)
+        self._make_endpoints()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to drive."""
+        if self.settings.training:
+            self._task.publish(String(data=json.dumps({
+                'stream': self._stream, 'role': self.role,
+                **as_dict(self.settings.task), 'exploration': as_dict(self.settings.exploration)})))
+        self._active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Brake, then fall silent."""
+        self._brake()
+        self._active = False
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take every endpoint away again."""
+        self._destroy_endpoints()
+        self.policy = Policy()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Brake where it drives, and end."""
+        self.destroy_node_endpoints()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Brake before the publishers are gone."""
+        self.destroy_node_endpoints()
+        super().destroy_node()
+
+    def destroy_node_endpoints(self) -> None:
+        """Brake if active; safe to call at any time."""
+        if self._active:
+            self._brake()
+            self._active = False
+
+    def _make_driver(self, on_road: Any) -> None:
+        s = self.settings
+        exploration = None
+        if s.training and s.explore:
+            exploration = Exploration(s.exploration, s.seed, stream_number(self.role))
+        self.driver = Driver(DrivingTask(s.task, on_road), self._act, exploration=exploration,
+                             plans=self._plan if s.training else None)
+
+    def _make_endpoints(self) -> None:
+        s = self.settings
+        make, listen = self.create_publisher, self.create_subscription
+        self._command = self.create_lifecycle_publisher(
+            CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM)
+        self._subscriptions_made = [
+            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM),
+            listen(Odometry, 'odometry', self._on_odometry, qos.STREAM),
+            listen(Path, 'waypoints', self._on_route, qos.ROUTE),
+            listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM),
+            listen(UInt8MultiArray, f'{s.trainer}/weights', self._on_weights, qos.WEIGHTS)]
+        self._publishers_made = []
+        if s.training:
+            self._experience = make(UInt8MultiArray, f'{s.trainer}/experience', qos.EXPERIENCE)
+            self._task = make(String, f'{s.trainer}/task', qos.TASK)
+            self._transform = make(PoseMsg, 'control/set_transform', qos.STREAM)
+            self._velocity = make(Twist, 'control/set_target_velocity', qos.STREAM)
+            self._goal = make(PoseStamped, 'goal', qos.STREAM)
+            self._publishers_made = [self._experience, self._task, self._transform,
+                                     self._velocity, self._goal]
+            self._subscriptions_made += [
+                listen(UInt64MultiArray, f'{s.trainer}/progress', self._on_progress,
+                       qos.PROGRESS),
+                listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO)]
+            if s.town:
+                self._load_town(None)
+        self._relays = [TriggerRelay(self, 'save_checkpoint', s.trainer, s.service_timeout),
+                        _LoadRelay(self, 'load_checkpoint', s.trainer, s.service_timeout)]
+        self._diagnostics = Diagnostics(self, {
+            'driving': self._report_driving, 'weights': self._report_weights,
+            'experience': self._report_experience}, hardware_id=self.role)
+        self._timer = self.create_timer(0.02, self._on_timer, clock=self._steady)
+
+    def _destroy_endpoints(self) -> None:
+        for relay in self._relays:
+            relay.destroy()
+        self._diagnostics.destroy()
+        self.destroy_timer(self._timer)
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        for publisher in [*self._publishers_made, self._command]:
+            self.destroy_publisher(publisher)
+
+    # Input
+
+    def _on_image(self, message: Image) -> None:
+        if not self._active:
+            return
+        stamp = read_stamp(message.header.stamp)
+        try:
+            picture = read_image(message)
+        except MessageError as error:
+            self._reject(str(error))
+            return
+        self._check_time(stamp)
+        self._arrival = time.monotonic()
+        for answer in self._pairer.add_image(
+                stamp, (picture, message.encoding, self._arrival)):
+            self._answer(answer)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if not self._active:
+            return
+        try:
+            state = read_odometry(message)
+        except MessageError as error:
+            self._reject(str(error))
+            return
+        self._check_time(state.stamp)
+        for answer in self._pairer.add_state(state.stamp, state):
+            self._answer(answer)
+
+    def _on_route(self, message: Path) -> None:
+        try:
+            self.driver.set_route(Route(read_path(message)))
+        except (MessageError, RouteError) as error:
+            self._reject(str(error))
+            self.driver.set_route(None)
+
+    def _on_collision(self, message: CarlaCollisionEvent) -> None:
+        self.driver.set_collided()
+
+    def _on_world(self, message: CarlaWorldInfo) -> None:
+        if not self.settings.town:
+            self._load_town(message)
+
+    def _check_time(self, stamp: int) -> None:
+        if self._pairer.went_back(stamp):
+            self._warn('simulation time was set back: the episode is abandoned')
+            self._pairer.clear()
+            self._awaiting = None
+            self._send(self.driver.reset())
+
+    def _load_town(self, world: CarlaWorldInfo | None) -> None:
+        """Read the map in a thread of its own: it takes seconds, and images go on coming."""
+        threading.Thread(target=self._read_town, args=(world,), daemon=True).start()
+
+    def _read_town(self, world: CarlaWorldInfo | None) -> None:
+        try:
+            from av_td3_ros.simulation.town import Town, TownError
+        except ImportError as error:
+            self._warn(f'the map cannot be read without {error.name}: only the distance from '
+                       'the route counts as leaving the road, and routes need routes_file')
+            return
+        s = self.settings
+        try:
+            town = Town.load(s.town) if world is None else Town.from_opendrive(
+                world.opendrive, world.map_name)
+        except TownError as error:
+            self.get_logger().error(str(error))
+            return
+        self.driver.task.on_road = town.on_road
+        if self._plans is None:
+            self._plans = town_plans(town, s.episode, s.seed, stream_number(self.role))
+        self.get_logger().info(f'map {town.name}: {len(town.spawn_points)} starts')
+
+    # Output
+
+    def _answer(self, answer: Answer) -> None:
+        """Give a picture its one command."""
+        if self._awaiting is not None:
+            self._finish_waiting()
+        picture, encoding, arrival = answer.image
+        self._answering = answer.stamp, arrival
+        if answer.state is None:
+            self._send(self.driver.observe_alone())
+            self._publish(self.driver.decide())
+            return
+        if self._plans is None and self.settings.training:
+            self._publish(STOP)
+            return
+        try:
+            transitions, request = self.driver.observe(answer.state, picture, encoding)
+        except ImageError as error:
+            self._reject(str(error))
+            return
+        self._send(transitions)
+        self._request(request)
+        if self.settings.lockstep and any(t.kind is Kind.STEP for t in transitions) \
+                and self._experience.get_subscription_count():
+            self._awaiting = answer.stamp, self._sequence - 1, time.monotonic()
+        else:
+            self._act_now()
+
+    def _act_now(self) -> None:
+        progress = self.progress
+        learned, random = (0, False) if progress is None else (
+            progress.transitions, not progress.learning and self.settings.explore)
+        self._publish(self.driver.decide(learned, random))
+        if self.driver.result is not None and self.driver.result is not self._result:
+            self._result = result = self.driver.result
+            self.get_logger().info(
+                f'episode {result.episode}: {result.ending.value} after {result.distance:.0f} m, '
+                f'{100 * result.completion:.0f} % of the route, {result.duration:.1f} s, return '
+                f'{result.returned:.2f}')
+
+    def _act(self, observation: Observation) -> np.ndarray:
+        if self.policy.info is None:
+            self._warn('no weights yet: braking')
+            return np.array([0.0, -1.0], dtype=np.float32)
+        return self.policy.act(observation)
+
+    def _publish(self, control: Any) -> None:
+        stamp, arrival = self._answering
+        self._command.publish(make_control(control, stamp))
+        self._counts['commands'] += 1
+        self._latency.append(time.monotonic() - arrival)
+
+    def _brake(self) -> None:
+        stamp = max(self._pairer.last, 0)
+        self._command.publish(make_control(STOP, stamp))
+
+    def _send(self, transitions: list[Transition]) -> None:
+        for transition in transitions:
+            item = experience.Experience(self._stream, self._sequence, self._version, transition)
+            self._experience.publish(UInt8MultiArray(data=experience.encode(item)))
+            self._sequence += 1
+
+    def _request(self, request: Request) -> None:
+        plan = self.driver.plan
+        if plan is None:
+            return
+        if request is Request.TELEPORT:
+            self._transform.publish(make_pose(plan.start))
+            self._velocity.publish(Twist())
+        elif request is Request.GOAL:
+            goal = PoseStamped(pose=make_pose(plan.goal))
+            goal.header.frame_id = MAP_FRAME
+            goal.header.stamp = make_stamp(self._answering[0])
+            self._goal.publish(goal)
+
+    def _plan(self, episode: int) -> Any:
+        assert self._plans is not None
+        return self._plans(episode)
+
+    # The learner
+
+    def _on_weights(self, message: UInt8MultiArray) -> None:
+        try:
+            new = weights.decode(message.data)
+            if new.version <= self._version:
+                raise PolicyRefused(f'version {new.version} is not newer than {self._version}')
+            self.policy.load(new.policy)
+        except (weights.WeightsError, PolicyRefused) as error:
+            self._counts['refused_weights'] += 1
+            self._warn(f'weights refused, the present ones are kept: {error}')
+            return
+        self._version = new.version
+        self._continue()
+
+    def _on_progress(self, message: UInt64MultiArray) -> None:
+        try:
+            self.progress = weights.decode_progress(message.data)
+        except weights.WeightsError as error:
+            self._reject(str(error))
+            return
+        self._continue()
+
+    def _continue(self) -> None:
+        """In lockstep: act once the learner has taken the experience and its weights are here."""
+        progress = self.progress
+        if self._awaiting is None or progress is None or not self._active:
+            return
+        if progress.stream == self._stream and progress.sequence >= self._awaiting[1] \
+                and progress.version <= self._version:
+            self._awaiting = None
+            self._act_now()
+
+    def _finish_waiting(self) -> None:
+        self._awaiting = None
+        self._counts['late_lockstep'] += 1
+        self._warn('the learner did not answer in time: driving on with the weights at hand')
+        self._act_now()
+
+    def _on_timer(self) -> None:
+        if not self._active:
+            return
+        now = time.monotonic()
+        if self._awaiting is not None \
+                and now - self._awaiting[2] > self.settings.lockstep_timeout:
+            self._finish_waiting()
+        waiting = self._pairer.waiting
+        if waiting is not None and now - self._arrival > self.settings.pair_timeout:
+            for answer in self._pairer.give_up(waiting):
+                self._answer(answer)
+
+    @property
+    def weights_version(self) -> int:
+        """Version of the weights in use, 0 before the training node sent any."""
+        return self._version
+
+    # Reports
+
+    def _reject(self, reason: str) -> None:
+        self._counts['rejected'] += 1
+        self._warn(f'not used: {reason}')
+
+    def _warn(self, reason: str) -> None:
+        """Say each thing at once, and then at most every five seconds."""
+        now = time.monotonic()
+        key = reason[:40]
+        if now - self._reasons.get(key, -10.0) > 5.0:
+            self._reasons[key] = now
+            self.get_logger().warning(reason)
+
+    def _report_driving(self) -> Report:
+        latency, self._latency = self._latency, []
+        values: dict[str, Any] = {'phase': self.driver.phase.value, 'episode': self.driver.episode,
+                                  **self._counts, 'unpaired': self._pairer.unpaired}
+        if latency:
+            p50, p99 = np.percentile(latency, [50, 99]) * 1e3
+            values.update(latency_p50_ms=float(p50), latency_p99_ms=float(p99))
+        if self._result is not None:
+            values.update(last_ending=self._result.ending.value,
+                          last_completion=self._result.completion,
+                          last_return=self._result.returned)
+        if not self._active:
+            return Report(WARN, 'inactive', values)
+        if self.driver.phase in (Phase.DRIVING, Phase.STARTING, Phase.ARRIVED):
+            return Report(OK, self.driver.phase.value, values)
+        return Report(WARN, self.driver.reason, values)
+
+    def _report_weights(self) -> Report:
+        info = self.policy.info
+        if info is None:
+            return Report(ERROR, 'no weights', {})
+        return Report(OK, f'iteration {info.total_it}', {
+            'version': self._version, 'iteration': info.total_it,
+            'architecture': info.architecture})
+
+    def _report_experience(self) -> Report:
+        values = {'sent': self._sequence, 'stream': self._stream}
+        if self.settings.training and not self._experience.get_subscription_count():
+            return Report(WARN, f'no training node at {self.settings.trainer}', values)
+        return Report(OK, 'sent' if self.settings.training else 'not training', values)
+
+
+class _LoadRelay(TriggerRelay):
+    """Answers a load only once the vehicle drives with the weights that were loaded."""
+
+    def _serve(self, request: Any, response: Any) -> Any:
+        node, before = self._node, self._node.weights_version
+        begun = time.monotonic()
+        answer = self.call()
+        while answer.success and node.weights_version == before:
+            if time.monotonic() - begun > node.settings.service_timeout:
+                answer.success = False
+                answer.message += '; but its weights have not reached the policy node'
+            time.sleep(0.01)
+        return answer
+
+
+def main(args: Any = None) -> int:
+    """Run the node."""
+    return run(PolicyNode, args=args, threads=6)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
