@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from typing import Sequence
 
-from builtin_interfaces.msg import Time
 from carla_msgs.msg import CarlaEgoVehicleControl
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 from nav_msgs.msg import Odometry, Path
@@ -25,35 +24,18 @@ import numpy as np
 
 from av_td3_ros.driving.frames import (Control, Pose, quaternion_from_yaw, VehicleState,
                                        yaw_from_quaternion)
+from av_td3_ros.ros.commands import (check_command, check_finite, make_stamp, MessageError,
+                                     read_stamp)
+
+__all__ = [
+    'make_control', 'make_odometry', 'make_path', 'make_pose', 'make_stamp', 'MAP_FRAME',
+    'MessageError', 'read_control', 'read_odometry', 'read_path', 'read_pose', 'read_stamp',
+    'read_twist']
 
 MAP_FRAME = 'map'
 
 # A quaternion whose length is further than this from one was not meant as a rotation.
 _QUATERNION_TOLERANCE = 0.01
-# Commands are float32 on the wire: a rounded bound is not a violation.
-_COMMAND_TOLERANCE = 1e-6
-_NANOSECONDS = 1_000_000_000
-
-
-class MessageError(ValueError):
-    """A message cannot be used; the text says why in one sentence."""
-
-
-def read_stamp(stamp: Time) -> int:
-    """Return a stamp in nanoseconds."""
-    return stamp.sec * _NANOSECONDS + stamp.nanosec
-
-
-def make_stamp(nanoseconds: int) -> Time:
-    """Return nanoseconds since zero as a stamp."""
-    sec, nanosec = divmod(nanoseconds, _NANOSECONDS)
-    return Time(sec=sec, nanosec=nanosec)
-
-
-def _finite(what: str, *values: float) -> None:
-    # A sum is finite where every term is, but for overflow, which is no sane input either.
-    if not math.isfinite(sum(values)):
-        raise MessageError(f'{what} is not finite: ' + ', '.join(f'{v:g}' for v in values))
 
 
 def _in_map(what: str, frame_id: str) -> None:
@@ -64,8 +46,8 @@ def _in_map(what: str, frame_id: str) -> None:
 def read_pose(pose: PoseMsg, what: str = 'the pose') -> Pose:
     """Return a pose in the map frame; roll and pitch are left out."""
     position, turn = pose.position, pose.orientation
-    _finite(f'the position of {what}', position.x, position.y, position.z)
-    _finite(f'the orientation of {what}', turn.x, turn.y, turn.z, turn.w)
+    check_finite(f'the position of {what}', position.x, position.y, position.z)
+    check_finite(f'the orientation of {what}', turn.x, turn.y, turn.z, turn.w)
     length = math.hypot(turn.x, turn.y, turn.z, turn.w)
     if abs(length - 1.0) > _QUATERNION_TOLERANCE:
         raise MessageError(f'the orientation of {what} is a quaternion of length {length:g}, '
@@ -90,7 +72,7 @@ def read_twist(twist: Twist, yaw: float) -> tuple[float, float, float]:
     The result is (vx, vy, yaw rate) in m/s and rad/s, counter-clockwise positive.
     """
     x, y, turn = twist.linear.x, twist.linear.y, twist.angular.z
-    _finite('the twist', x, y, turn)
+    check_finite('the twist', x, y, turn)
     cos, sin = math.cos(yaw), math.sin(yaw)
     return cos * x - sin * y, sin * x + cos * y, turn
 
@@ -104,7 +86,7 @@ def read_odometry(odometry: Odometry) -> VehicleState:
     """
     _in_map('odometry', odometry.header.frame_id)
     twist = odometry.twist.twist
-    _finite('the velocity of odometry', twist.linear.x, twist.linear.y, twist.angular.z)
+    check_finite('the velocity of odometry', twist.linear.x, twist.linear.y, twist.angular.z)
     return VehicleState(
         stamp=read_stamp(odometry.header.stamp),
         pose=read_pose(odometry.pose.pose, 'odometry'),
@@ -169,15 +151,11 @@ def read_control(message: CarlaEgoVehicleControl, *, clip: bool = False) -> Cont
     Raises :class:`MessageError` where it is not finite or out of range. With ``clip``, values out
     of range are brought into it instead, as CARLA does.
     """
+    check_command(message, any_range=clip)
     throttle, steer, brake = message.throttle, message.steer, message.brake
-    _finite('the command (throttle, steer, brake)', throttle, steer, brake)
     if clip:
         throttle, steer, brake = (min(max(value, low), 1.0) for value, low in (
             (throttle, 0.0), (steer, -1.0), (brake, 0.0)))
-    for name, value, low in (('throttle', throttle, 0.0), ('steer', steer, -1.0),
-                             ('brake', brake, 0.0)):
-        if not low - _COMMAND_TOLERANCE <= value <= 1.0 + _COMMAND_TOLERANCE:
-            raise MessageError(f'the command has {name} {value:g}, outside [{low:g}, 1]')
     return Control(throttle=throttle, steer=steer, brake=brake, hand_brake=message.hand_brake,
                    reverse=message.reverse, gear=message.gear,
                    manual_gear_shift=message.manual_gear_shift)
