@@ -97,7 +97,7 @@ class Camera:
         self._planes = np.zeros((len(LAYERS), height, padded), np.uint8)
         self._words = self._planes.view(np.uint64)
         self._edges = np.empty((2, height * 16))
-        self._rows = np.empty((6, width), np.float32)
+        self._rows = np.empty((7, width), np.float32)
         self._no_depth = np.empty((0, 0), np.float32)
         self._depth = np.zeros((height, width), np.float32)
         self._faces = np.empty((0, 4, 3), np.float32)

@@ -17,12 +17,103 @@ from av_td3_ros.simulation.jit import compiled
 
 # Texels a side of the two tileable noise textures, as int8: both fit into the first cache.
 TEXTURE = 128
+_SHIFT = 7                  # its logarithm
 UNIT = 70.0                 # what stands for 1
 FINE, COARSE = 0.021, 0.37  # m a texel
 BLOCK = 32                  # pixels of a row whose layers are looked at together
 _WORDS = BLOCK // 8
 _FULL = np.uint64(2**64 - 1)
 _SHARP = 6.0                # m; beyond, the fine texture fades as its texels shrink
+
+
+# The loops below run from 0 over whole (pieces of) arrays and write one array each: so the compiler
+# knows that no index is negative and can tell arrays apart, and makes vector instructions of them.
+
+@compiled('void(float32[::1], float32, float32)', fastmath=True)
+def _distances(out, base, step):
+    """Find the distances along a row from the inverse ones, base + step * column."""
+    for x in range(out.shape[0]):
+        out[x] = np.float32(1.0) / (base + step * np.float32(x))
+
+
+@compiled('void(float32[::1], float32, float32, float32, float32, float32, float32, int32[::1])',
+          fastmath=True)
+def _texels(distance, x0, y0, base_x, base_y, step_x, step_y, out):
+    """Find a row's texels in a flat texture; coordinates are in texels, (x0, y0) below us."""
+    limit, mask = np.float32(1200.0), np.int32(TEXTURE - 1)
+    for x in range(out.shape[0]):
+        w, column = min(distance[x], limit), np.float32(x)
+        i = np.int32(x0 + w * (base_x + step_x * column)) & mask
+        j = np.int32(y0 + w * (base_y + step_y * column)) & mask
+        out[x] = (j << np.int32(_SHIFT)) | i
+
+
+@compiled('void(int32[::1], int8[::1], float32[::1])', fastmath=True)
+def _sample(texels, texture, out):
+    """Look a texture up along a row."""
+    for x in range(out.shape[0]):
+        out[x] = np.float32(texture[np.uint32(texels[x])])
+
+
+@compiled('void(float32[::1], float32[::1])', fastmath=True)
+def _fade(distance, out):
+    """Bring a fine texture to its unit, and let it fade where its texels are tiny."""
+    unit, fading = np.float32(1.0 / UNIT), np.float32(_SHARP / UNIT)
+    for x in range(out.shape[0]):
+        out[x] *= min(unit, fading / distance[x])
+
+
+@compiled('void(float32[::1], float32[::1], float32, float32, float32, float32[::1])',
+          fastmath=True)
+def _tint(small, large, colour, fine, coarse, out):
+    """Start one channel of a row with a colour and its textures' contrasts."""
+    fine, coarse = fine * colour, coarse * colour * np.float32(1.0 / UNIT)
+    for x in range(out.shape[0]):
+        out[x] = colour + fine * small[x] + coarse * large[x]
+
+
+@compiled('void(float32[::1], float32[::1], uint8[::1], float32, float32, float32, '
+          'float32[::1])', fastmath=True)
+def _blend(small, large, coverage, colour, fine, coarse, out):
+    """Blend a colour with its textures over one channel of a row."""
+    fine, coarse = fine * colour, coarse * colour * np.float32(1.0 / UNIT)
+    share = np.float32(1.0 / 255.0)
+    for x in range(out.shape[0]):
+        target = colour + fine * small[x] + coarse * large[x]
+        out[x] += np.float32(coverage[x]) * share * (target - out[x])
+
+
+@compiled('void(uint8[::1], float32, float32[::1])', fastmath=True)
+def _dim(coverage, strength, out):
+    """Take away the share ``strength`` of one channel's light where a shadow lies."""
+    share = strength * np.float32(1.0 / 255.0)
+    for x in range(out.shape[0]):
+        out[x] *= np.float32(1.0) - share * np.float32(coverage[x])
+
+
+@compiled('void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], '
+          'uint32[::1])', fastmath=True)
+def _finish(distance, blue, green, red, haze, out):
+    """Mix the haze in and write a row's ground pixels as 0xAARRGGBB."""
+    haze_b, haze_g, haze_r, reach = haze[0], haze[1], haze[2], haze[3]
+    top, half = np.float32(255.0), np.float32(0.5)
+    for x in range(out.shape[0]):
+        clear = reach / (reach + distance[x])
+        clear *= clear
+        b = haze_b + clear * (blue[x] - haze_b) + half
+        g = haze_g + clear * (green[x] - haze_g) + half
+        r = haze_r + clear * (red[x] - haze_r) + half
+        b, g, r = min(max(b, half), top), min(max(g, half), top), min(max(r, half), top)
+        out[x] = np.uint32(np.int32(b) | (np.int32(g) << 8) | (np.int32(r) << 16)) \
+            | np.uint32(0xFF000000)
+
+
+@compiled('void(int32[::1], uint32[::1], int32, int32, uint32[::1])')
+def _heaven(places, sky, azimuths, heading, out):
+    """Look a row's sky pixels up in the panorama."""
+    for x in range(out.shape[0]):
+        place = places[x]
+        out[x] = sky[(place & ~(azimuths - 1)) | ((place + heading) & (azimuths - 1))]
 
 
 @compiled('void(float64[:], int64, float64, float32[:, ::1], int64, int64, int8[:, ::1], '
@@ -40,11 +131,10 @@ def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
     base_z = view[14] + up * view[11] + aside * view[8]
     if depth.shape[0] > 0:
         for x in range(begin, end):
-            distance[x] = np.float32(1.0) / depth[row, x]
+            distance[x] = np.float32(1.0) / max(depth[row, x], np.float32(1e-6))
     else:
-        a, b = np.float32(step_z / (ground - view[5])), np.float32(base_z / (ground - view[5]))
-        for x in range(begin, end):
-            distance[x] = np.float32(1.0) / (b + a * np.float32(x))
+        drop = ground - view[5]
+        _distances(distance[begin:end], (base_z + begin * step_z) / drop, step_z / drop)
     # Whole tiles of the coarse texture are taken off, so that float32 keeps its precision.
     tile = FINE * TEXTURE
     near_x = np.float32((view[3] / tile - math.floor(view[3] / tile)) * TEXTURE + 65536.0)
@@ -52,73 +142,15 @@ def _texture(view, row, ground, depth, begin, end, fine, coarse, rows):
     wide = COARSE * TEXTURE
     far_x = np.float32((view[3] / wide - math.floor(view[3] / wide)) * TEXTURE + 65536.0)
     far_y = np.float32((view[4] / wide - math.floor(view[4] / wide)) * TEXTURE + 65536.0)
-    bx, by = np.float32(base_x), np.float32(base_y)
-    sx, sy = np.float32(step_x), np.float32(step_y)
-    per_fine, per_coarse = np.float32(1.0 / FINE), np.float32(1.0 / COARSE)
-    unit, fading = np.float32(1.0 / UNIT), np.float32(_SHARP / UNIT)
-    limit = np.float32(1200.0)
-    for x in range(begin, end):
-        w = min(distance[x], limit)
-        px, py = w * (bx + sx * np.float32(x)), w * (by + sy * np.float32(x))
-        i = np.int32(near_x + px * per_fine) & (TEXTURE - 1)
-        j = np.int32(near_y + py * per_fine) & (TEXTURE - 1)
-        small[x] = np.float32(fine[j, i]) * min(unit, fading / w)
-        i = np.int32(far_x + px * per_coarse) & (TEXTURE - 1)
-        j = np.int32(far_y + py * per_coarse) & (TEXTURE - 1)
-        large[x] = np.float32(coarse[j, i]) * unit
-
-
-@compiled('void(float32[:, ::1], int64, int64, float32[::1])', fastmath=True)
-def _begin(rows, begin, end, colour):
-    """Start a row's pixels with one ``colour`` (blue, green, red, fine, coarse contrast)."""
-    blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
-    for x in range(begin, end):
-        light = np.float32(1.0) + colour[3] * small[x] + colour[4] * large[x]
-        blue[x] = colour[0] * light
-        green[x] = colour[1] * light
-        red[x] = colour[2] * light
-
-
-@compiled('void(float32[:, ::1], int64, int64, uint8[::1], float32[::1])', fastmath=True)
-def _lay(rows, begin, end, coverage, colour):
-    """Blend a layer of ``colour`` over a row's pixels by its coverage."""
-    blue, green, red, small, large = rows[3], rows[4], rows[5], rows[1], rows[2]
-    share = np.float32(1.0 / 255.0)
-    one = np.float32(1.0)
-    for x in range(begin, end):
-        alpha = np.float32(coverage[x]) * share
-        light = one + colour[3] * small[x] + colour[4] * large[x]
-        blue[x] += alpha * (colour[0] * light - blue[x])
-        green[x] += alpha * (colour[1] * light - green[x])
-        red[x] += alpha * (colour[2] * light - red[x])
-
-
-@compiled('void(float32[:, ::1], int64, int64, uint8[::1], float32)', fastmath=True)
-def _dim(rows, begin, end, coverage, strength):
-    """Take away the share ``strength`` of the light where a shadow lies."""
-    blue, green, red = rows[3], rows[4], rows[5]
-    share = strength * np.float32(1.0 / 255.0)
-    for x in range(begin, end):
-        light = np.float32(1.0) - share * np.float32(coverage[x])
-        blue[x] *= light
-        green[x] *= light
-        red[x] *= light
-
-
-@compiled('void(float32[:, ::1], int64, int64, float32[::1], uint32[::1])', fastmath=True)
-def _finish(rows, begin, end, haze, out):
-    """Mix the haze in and write a row's ground pixels as 0xAARRGGBB."""
-    distance, blue, green, red = rows[0], rows[3], rows[4], rows[5]
-    reach, top, zero = haze[3], np.float32(255.0), np.float32(0.5)
-    for x in range(begin, end):
-        clear = reach / (reach + distance[x])
-        clear *= clear
-        b = haze[0] + clear * (blue[x] - haze[0]) + zero
-        g = haze[1] + clear * (green[x] - haze[1]) + zero
-        r = haze[2] + clear * (red[x] - haze[2]) + zero
-        b, g, r = min(max(b, zero), top), min(max(g, zero), top), min(max(r, zero), top)
-        out[x] = np.uint32(np.int32(b) | (np.int32(g) << 8) | (np.int32(r) << 16)) \
-            | np.uint32(0xFF000000)
+    base_x, base_y = base_x + begin * step_x, base_y + begin * step_y
+    texels = rows[6].view(np.int32)[begin:end]
+    _texels(distance[begin:end], near_x, near_y, base_x / FINE, base_y / FINE, step_x / FINE,
+            step_y / FINE, texels)
+    _sample(texels, fine.reshape(-1), small[begin:end])
+    _texels(distance[begin:end], far_x, far_y, base_x / COARSE, base_y / COARSE,
+            step_x / COARSE, step_y / COARSE, texels)
+    _sample(texels, coarse.reshape(-1), large[begin:end])
+    _fade(distance[begin:end], small[begin:end])
 
 
 @compiled('int64(uint64[:, :, ::1], int64, int64, int64)')
@@ -159,12 +191,18 @@ def _compose(view, row, begin, end, planes, words, colours, rows):
         for layer in range(solid):
             if content & (1 << (16 + layer)):
                 base = layer + 1
-        _begin(rows, x0, x1, colours[base])
-        for layer in range(base, layers - 1):
-            if content & (1 << layer):
-                _lay(rows, x0, x1, planes[layer, row], colours[layer + 1])
-        if content & (1 << (layers - 1)):
-            _dim(rows, x0, x1, planes[layers - 1, row], colours[layers, 0])
+        small, large = rows[1, x0:x1], rows[2, x0:x1]
+        for k in range(3):
+            channel = rows[3 + k, x0:x1]
+            colour = colours[base]
+            _tint(small, large, colour[k], colour[3], colour[4], channel)
+            for layer in range(base, layers - 1):
+                if content & (1 << layer):
+                    colour = colours[layer + 1]
+                    _blend(small, large, planes[layer, row, x0:x1], colour[k], colour[3],
+                           colour[4], channel)
+            if content & (1 << (layers - 1)):
+                _dim(planes[layers - 1, row, x0:x1], colours[layers, 0], channel)
         block = next_block
 
 
@@ -183,7 +221,7 @@ def shade(view, ground, horizon, planes, words, depth, colours, haze, fine, coar
     first entry is the share of light that it takes away. ``haze`` is blue, green, red and
     its reach in metres. ``directions`` (H, W) are the pixels' places in the panorama ``sky``
     (elevation, azimuth), which is turned by ``heading`` columns. ``horizon`` is the distance in
-    metres where the ground ends. ``rows`` (6, W) is scratch.
+    metres where the ground ends. ``rows`` (7, W) is scratch.
     """
     height, width = out.shape
     layers = planes.shape[0]
@@ -215,20 +253,17 @@ def shade(view, ground, horizon, planes, words, depth, colours, haze, fine, coar
             x0, x1 = (0, min(begin, end)) if side == 0 else (max(begin, end), width)
             if end <= begin:
                 x0, x1 = (0, width) if side == 0 else (width, width)
-            for x in range(x0, x1):
-                place = directions[row, x]
-                column = (place + heading) & (azimuths - 1)
-                out[row, x] = flat_sky[(place & ~(azimuths - 1)) | column]
+            _heaven(directions[row, x0:x1], flat_sky, azimuths, heading, out[row, x0:x1])
         if begin < end:
             _texture(view, row, ground, depth, begin, end, fine, coarse, rows)
             _compose(view, row, begin, end, planes, words, colours, rows)
         for layer in range(layers):
             words[layer, row] = 0
         if begin < end:
-            _finish(rows, begin, end, haze, out[row])
+            _finish(rows[0, begin:end], rows[3, begin:end], rows[4, begin:end],
+                    rows[5, begin:end], haze, out[row, begin:end])
             if uneven:
                 for x in range(begin, end):
                     if depth[row, x] <= 0.0:
-                        place = directions[row, x]
-                        column = (place + heading) & (azimuths - 1)
-                        out[row, x] = flat_sky[(place & ~(azimuths - 1)) | column]
+                        _heaven(directions[row, x:x + 1], flat_sky, azimuths, heading,
+                                out[row, x:x + 1])
