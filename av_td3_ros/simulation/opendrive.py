@@ -47,8 +47,8 @@ class Road:
     sections: tuple[Section, ...]
 
 
-def read_roads(text: str) -> list[Road]:
-    """Return the roads of an OpenDRIVE text in file order; raise TownError for a bad text."""
+def parse(text: str) -> ElementTree.Element:
+    """Return the root of an OpenDRIVE text; raise TownError for anything else."""
     try:
         root = ElementTree.fromstring(text.encode('utf-8'))
     except (ElementTree.ParseError, UnicodeEncodeError, ValueError, LookupError) as error:
@@ -57,6 +57,11 @@ def read_roads(text: str) -> list[Road]:
         raise TownError(f'the map is not OpenDRIVE: its root element is <{root.tag[:40]}>')
     if root.find('header') is None:
         raise TownError('the map has no <header>')
+    return root
+
+
+def read_roads(root: ElementTree.Element) -> list[Road]:
+    """Return the roads of an OpenDRIVE map in file order; raise TownError for a bad one."""
     roads = [_read_road(element) for element in root.findall('road')]
     if not any(kind == 'driving' for road in roads for section in road.sections
                for _, kind in section.lanes):
@@ -64,7 +69,6 @@ def read_roads(text: str) -> list[Road]:
     ids = [road.number for road in roads]
     if len(set(ids)) != len(ids):
         raise TownError(f'road {_repeated(ids)} stands twice in the map')
-    _check_links(root, set(ids))
     return roads
 
 
@@ -72,8 +76,9 @@ def _repeated(ids: list[int]) -> int:
     return next(i for i in ids if ids.count(i) > 1)
 
 
-def _number(element: ElementTree.Element, name: str, where: str, *, low: float = -_LIMIT,
-            high: float = _LIMIT, default: float | None = None) -> float:
+def number(element: ElementTree.Element, name: str, where: str, *, low: float = -_LIMIT,
+           high: float = _LIMIT, default: float | None = None) -> float:
+    """Return a number from an attribute; raise TownError where there is none in the range."""
     text = element.get(name)
     if text is None and default is not None:
         return default
@@ -88,7 +93,8 @@ def _number(element: ElementTree.Element, name: str, where: str, *, low: float =
     return value
 
 
-def _integer(element: ElementTree.Element, name: str, where: str) -> int:
+def integer(element: ElementTree.Element, name: str, where: str) -> int:
+    """Return a whole number from an attribute; raise TownError where there is none."""
     text = element.get(name)
     try:
         value = int(text)
@@ -101,21 +107,21 @@ def _integer(element: ElementTree.Element, name: str, where: str) -> int:
 
 
 def _read_road(element: ElementTree.Element) -> Road:
-    road_id = _integer(element, 'id', 'the map')
+    road_id = integer(element, 'id', 'the map')
     where = f'road {road_id}'
     if road_id < 0:
         raise TownError(f'{where}: a road id cannot be negative')
-    length = _number(element, 'length', where, low=1e-6)
-    junction = _integer(element, 'junction', where)
+    length = number(element, 'length', where, low=1e-6)
+    junction = integer(element, 'junction', where)
     _check_geometry(element, where)
     for path in _PROFILES:
         for entry in element.findall(path):
             for name in ('s', 'a', 'b', 'c', 'd'):
-                _number(entry, name, where)
+                number(entry, name, where)
     found = element.findall('lanes/laneSection')
     if not found:
         raise TownError(f'{where} has no <laneSection>')
-    starts = [_number(item, 's', where, low=0.0, high=length) for item in found]
+    starts = [number(item, 's', where, low=0.0, high=length) for item in found]
     if starts[0] != 0.0 or any(b <= a for a, b in zip(starts, starts[1:])):
         raise TownError(f'{where}: its lane sections must start at 0 and stand in order')
     ends = starts[1:] + [length]
@@ -127,12 +133,14 @@ def _check_geometry(element: ElementTree.Element, where: str) -> None:
     pieces = element.findall('planView/geometry')
     if not pieces:
         raise TownError(f'{where} has no <geometry>')
+    if number(pieces[0], 's', where) != 0.0:
+        raise TownError(f'{where}: its first geometry must start at s = 0')
     last = -1.0
     for piece in pieces:
         for name in ('x', 'y', 'hdg'):
-            _number(piece, name, where)
-        s = _number(piece, 's', where, low=0.0)
-        _number(piece, 'length', where, low=0.0)
+            number(piece, name, where)
+        s = number(piece, 's', where, low=0.0)
+        number(piece, 'length', where, low=0.0)
         if s <= last and last > 0.0:
             raise TownError(f'{where}: its geometries do not stand in order of s')
         last = s
@@ -140,14 +148,14 @@ def _check_geometry(element: ElementTree.Element, where: str) -> None:
         if len(shapes) != 1:
             raise TownError(f'{where}: a geometry must be one of {", ".join(_GEOMETRIES)}')
         for name in _GEOMETRIES[shapes[0].tag]:
-            _number(shapes[0], name, where)
+            number(shapes[0], name, where)
 
 
 def _read_lanes(section: ElementTree.Element, where: str) -> tuple[tuple[int, str], ...]:
     lanes: list[tuple[int, str]] = []
     for side in ('left', 'center', 'right'):
         for lane in section.findall(f'{side}/lane'):
-            lane_id = _integer(lane, 'id', where)
+            lane_id = integer(lane, 'id', where)
             if (lane_id > 0) - (lane_id < 0) != {'left': 1, 'center': 0, 'right': -1}[side]:
                 raise TownError(f'{where}: lane {lane_id} stands in <{side}>')
             at = f'{where}, lane {lane_id}'
@@ -169,36 +177,9 @@ def _check_lane(lane: ElementTree.Element, lane_id: int, where: str) -> None:
         raise TownError(f'{where} has no <width>')
     for width in widths:
         for name in ('sOffset', 'a', 'b', 'c', 'd'):
-            _number(width, name, where)
+            number(width, name, where)
     for mark in lane.findall('roadMark'):
-        _number(mark, 'sOffset', where)
-        _number(mark, 'width', where, default=0.0)
+        number(mark, 'sOffset', where)
+        number(mark, 'width', where, default=0.0)
     for link in lane.findall('link/*'):
-        _integer(link, 'id', where)
-
-
-def _check_links(root: ElementTree.Element, roads: set[int]) -> None:
-    junctions = set()
-    for junction in root.findall('junction'):
-        junction_id = _integer(junction, 'id', 'the map')
-        junctions.add(junction_id)
-        where = f'junction {junction_id}'
-        for connection in junction.findall('connection'):
-            for name in ('incomingRoad', 'connectingRoad'):
-                road = _integer(connection, name, where)
-                if road not in roads:
-                    raise TownError(f'{where} leads to road {road}, which is not in the map')
-            for link in connection.findall('laneLink'):
-                _integer(link, 'from', where)
-                _integer(link, 'to', where)
-    for element in root.findall('road'):
-        where = f'road {element.get("id")}'
-        inside = _integer(element, 'junction', where)
-        if inside >= 0 and inside not in junctions:
-            raise TownError(f'{where} lies in junction {inside}, which is not in the map')
-        for link in element.findall('link/predecessor') + element.findall('link/successor'):
-            kind, target = link.get('elementType'), _integer(link, 'elementId', where)
-            if kind not in ('road', 'junction'):
-                raise TownError(f'{where}: a link needs the elementType road or junction')
-            if target not in (roads if kind == 'road' else junctions):
-                raise TownError(f'{where} leads to {kind} {target}, which is not in the map')
+        integer(link, 'id', where)

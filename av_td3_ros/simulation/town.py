@@ -14,7 +14,8 @@ from av_td3_ros.driving.frames import Pose
 from av_td3_ros.resources import ResourceError, shipped
 from av_td3_ros.simulation import lanes as lane_data
 from av_td3_ros.simulation import surface
-from av_td3_ros.simulation.opendrive import read_roads, TownError
+from av_td3_ros.simulation.links import check_links
+from av_td3_ros.simulation.opendrive import parse, read_roads, TownError
 from av_td3_ros.simulation.routes import Place, RouteGraph
 
 __all__ = ['Town', 'TownError', 'default_town', 'town_path']
@@ -36,7 +37,9 @@ class Town:
 
     def __init__(self, name: str, opendrive: str) -> None:
         """Build the town; prefer :meth:`load` and :meth:`from_opendrive`."""
-        roads = read_roads(opendrive)
+        root = parse(opendrive)
+        roads = read_roads(root)
+        check_links(root, roads)
         try:
             self.map = carla.Map(name, opendrive)
             self.lanes = lane_data.sample_lanes(self.map, roads)
