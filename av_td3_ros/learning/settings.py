@@ -35,6 +35,10 @@ class AlgorithmSettings:
     noise_clip: float = setting(
         0.5, 'Largest noise on target actions, in units of the action', ge=0.0)
     policy_freq: int = setting(2, 'Critic updates for each update of actor and targets', ge=1)
+    actor_starts: int = setting(
+        0, 'First update in which the actor learns. Until then the critic learns alone: a critic '
+        'that knows nothing yet pushes the actor into the corners of its tanh, where no gradient '
+        'brings it back', ge=0)
     batch_size: int = setting(64, 'Transitions in a gradient update (64 for images; 256 is usual '
                               'for flat states)', ge=1, le=65536)
     buffer_size: int = setting(100_000, 'Transitions that the replay memory keeps', ge=1)

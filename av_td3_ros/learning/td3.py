@@ -169,7 +169,8 @@ class TD3Agent:
             report = self._update_critic(batch, now, then, action, noise)
             self.total_it += 1
             if self.total_it % self.policy_freq == 0:
-                report.update(self._update_actor(now))
+                if self.total_it >= self.settings.algorithm.actor_starts:
+                    report.update(self._update_actor(now))
                 self._update_targets()
         except LearningStopped as error:
             self.failure = f'{error} {_describe_batch(batch)}'
