@@ -25,8 +25,9 @@ class LearnerWorker:
     """
     Runs a learner in a thread of its own.
 
-    Everything that touches the learner is a job for this thread, done in the order of
-    :meth:`submit`, between two updates. In lockstep every update that an experience makes due is
+    Everything that touches the learner is a job for this thread, done between two updates:
+    urgent ones (a save) before the next update, the others in the order of :meth:`submit`. In
+    lockstep every update that an experience makes due is
     done before the job's future is, so that what follows sees the weights that belong to it;
     otherwise updates go on whenever the ratio allows, and what a slow machine cannot make up is
     forgiven and counted in :attr:`skipped`.
@@ -39,17 +40,21 @@ class LearnerWorker:
                  on_update: Callable[[Learner, dict[str, float]], None]) -> None:
         self._learner, self._lockstep, self._on_update = learner, lockstep, on_update
         self._jobs: queue.SimpleQueue[tuple[Job, Future] | None] = queue.SimpleQueue()
+        self._urgent: queue.SimpleQueue[tuple[Job, Future]] = queue.SimpleQueue()
         self._closed = False
         self.failure: str | None = None
         self.skipped = 0
         self._thread = threading.Thread(target=self._run, name='learner', daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> Future:
+    def submit(self, job: Job, urgent: bool = False) -> Future:
         """Have ``job(learner)`` done; the future holds its result or exception."""
         future: Future = Future()
         if self._closed:
             future.set_exception(RuntimeError('the learner has ended'))
+        elif urgent:
+            self._urgent.put((job, future))
+            self._jobs.put((_nothing, Future()))  # wakes the thread
         else:
             self._jobs.put((job, future))
         return future
@@ -80,18 +85,31 @@ class LearnerWorker:
                 self._update_once()
                 continue
             if entry is None:
+                self._do_urgent()
                 return
-            job, future = entry
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = job(self._learner)
-                while self._lockstep and self._due:
-                    self._update_once()
-            except Exception as error:  # the caller gets it; learning goes on
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            self._do(*entry)
+
+    def _do(self, job: Job, future: Future) -> None:
+        self._do_urgent()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = job(self._learner)
+            while self._lockstep and self._due:
+                self._update_once()
+        except Exception as error:  # the caller gets it; learning goes on
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _do_urgent(self) -> None:
+        while not self._urgent.empty():
+            job, future = self._urgent.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job(self._learner))
+                except Exception as error:  # the caller gets it; learning goes on
+                    future.set_exception(error)
 
     @property
     def _due(self) -> bool:
@@ -99,6 +117,7 @@ class LearnerWorker:
             self._closed and not self._lockstep)
 
     def _update_once(self) -> None:
+        self._do_urgent()
         if not self._due:
             return
         try:
@@ -110,3 +129,7 @@ class LearnerWorker:
         self._on_update(self._learner, report)
         if not self._lockstep:
             self.skipped += self._learner.forgive(_MOST_OWED)
+
+
+def _nothing(learner: Learner) -> None:
+    """Do nothing."""

@@ -237,14 +237,14 @@ class TrainingNode(Node):
             self._worker.forget_failure()
             self._publish_weights(learner)
             return loaded
-        return self._serve(response, 'load', lambda: self._worker.submit(load).result(
+        return self._serve(response, 'load', lambda: self._worker.submit(load, urgent=True).result(
             _SERVICE_SECONDS), lambda loaded: '; '.join(
                 [f'loaded {loaded.path} at iteration {loaded.total_it}', *loaded.warnings]))
 
     def _wait_twice(self, save: Callable[[Learner], Future]) -> Any:
         """Wait for the learner's thread to take the snapshot, then for the disk."""
         until = time.monotonic() + _SERVICE_SECONDS
-        written = self._worker.submit(save).result(_SERVICE_SECONDS)
+        written = self._worker.submit(save, urgent=True).result(_SERVICE_SECONDS)
         return written.result(max(until - time.monotonic(), 0.0))
 
     def _serve(self, response: Trigger.Response, what: str, work: Callable[[], Any],
