@@ -21,7 +21,7 @@ from av_td3_ros.settings import build, setting
 from av_td3_ros.simulation import backdrop, cars, raster, shade, solids
 from av_td3_ros.simulation.cars import Boxes
 from av_td3_ros.simulation.look import AZIMUTHS, ELEVATIONS, HIGHEST, LOWEST, make_look
-from av_td3_ros.simulation.scene import LAYERS, scene_of
+from av_td3_ros.simulation.scene import Patches, PLANES, scene_of
 from av_td3_ros.simulation.scenery import make_scenery
 
 __all__ = ['Boxes', 'Camera', 'CameraSettings', 'Intrinsics']
@@ -94,7 +94,7 @@ class Camera:
         self._axes = _mounting(settings)
         self._directions = _directions(self.intrinsics, width, height, self._axes)
         padded = -(-width // shade.BLOCK) * shade.BLOCK
-        self._planes = np.zeros((len(LAYERS), height, padded), np.uint8)
+        self._planes = np.zeros((PLANES, height, padded), np.uint8)
         self._words = self._planes.view(np.uint64)
         self._edges = np.empty((2, height * 16))
         self._rows = np.empty((7, width), np.float32)
@@ -125,19 +125,18 @@ class Camera:
             raise ValueError(f'out must be a contiguous uint8 array of shape {shape}')
         view, look, scene = self._view(ego), self.look, self.scene
         pixels = out.view(np.uint32)[:, :, 0]
-        ground = scene.ground
-        raster.pave(view, self._spread, ground.coarse, ground.coarse_spheres, ground.layers,
-                    ground.reaches, ground.children, ground.fine, ground.fine_spheres,
-                    ground.starts, ground.grid, self._planes, self.settings.width,
-                    self._edges, self._no_depth)
+        self._depth[:] = 0.0
+        land = self._depth if scene.relief else self._no_depth
+        for patches in scene.relief:
+            self._pave(patches, view, land)
+        self._pave(scene.ground, view, land)
         boxes = self._boxes(others, view)
         cars.cast_shadows(boxes, view, self._spread, look.sun, self._planes[-1],
-                          self.settings.width, self._edges, self._no_depth)
+                          self.settings.width, self._edges, land)
         heading = int(round(-ego.yaw / (2.0 * math.pi) * AZIMUTHS))
-        shade.shade(view, scene.height, _HORIZON, self._planes, self._words, self._no_depth,
+        shade.shade(view, scene.height, _HORIZON, self._planes, self._words, land,
                     look.colours, look.haze, look.fine, look.coarse, self._directions, look.sky,
                     heading, self._rows, pixels)
-        self._depth[:] = 0.0
         if len(boxes):
             count = cars.place_cars(
                 boxes, cars.FACES, cars.FACE_MATERIALS, cars.MATERIALS, look.paints, view,
@@ -150,6 +149,12 @@ class Camera:
             sites.starts, sites.grid, look.sun, look.ambient, look.direct, look.haze,
             self._edges, self._depth, pixels)
         return out
+
+    def _pave(self, patches: Patches, view: np.ndarray, land: np.ndarray) -> None:
+        raster.pave(view, self._spread, patches.coarse, patches.coarse_spheres, patches.layers,
+                    patches.reaches, patches.children, patches.fine, patches.fine_spheres,
+                    patches.starts, patches.grid, self._planes, self.settings.width,
+                    self._edges, land)
 
     def project(self, ego: Pose, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -171,7 +176,8 @@ class Camera:
         view = np.zeros(16)
         view[0:3] = self.intrinsics.fx, self.intrinsics.cx, self.intrinsics.cy
         view[3:6] = mount + (ego.x, ego.y, ego.z)
-        view[5] = max(view[5], self.scene.height + _LOWEST_CAMERA)
+        if not self.scene.relief:
+            view[5] = max(view[5], self.scene.height + _LOWEST_CAMERA)
         view[6:15] = (self._axes @ turn.T).reshape(-1)
         return view
 

@@ -73,6 +73,43 @@ def project(view, corners, count, camera, clipped, screen):
     return kept
 
 
+@compiled('boolean(float32, float64)')
+def lies_on(ground, here):
+    """
+    Tell whether two inverse depths mean the same surface.
+
+    Seen at a grazing angle, some centimetres of height are metres of distance; in the distance,
+    where strips are drawn coarsely, all the more.
+    """
+    return abs(ground - here) < (0.03 + 0.12 * min(1.0, 0.01 / max(here, 1e-4))) * here
+
+
+@compiled('void(float32[:, ::1], float64[:, :], int64, float64[:], float64[:, ::1])')
+def sink(depth, screen, count, inverse, edges):
+    """Enter a convex polygon into the depths (H, W) wherever it is the nearest."""
+    height, width = depth.shape
+    low, high = math.inf, -math.inf
+    for i in range(count):
+        low, high = min(low, screen[i, 1]), max(high, screen[i, 1])
+    first = int(min(max(0.0, math.ceil(low - 0.5)), height + 0.0))
+    last = int(max(min(height - 1.0, math.ceil(high - 0.5) - 1.0), -1.0))
+    for row in range(first, last + 1):
+        left, right = math.inf, -math.inf
+        y = row + 0.5
+        for i in range(count):
+            j = i + 1 if i + 1 < count else 0
+            ya, yb = screen[i, 1], screen[j, 1]
+            if (ya <= y) != (yb <= y):
+                x = screen[i, 0] + (y - ya) * (screen[j, 0] - screen[i, 0]) / (yb - ya)
+                left, right = min(left, x), max(right, x)
+        x0 = int(math.ceil(min(max(left, 0.0), width + 0.0) - 0.5))
+        x1 = int(math.ceil(min(max(right, 0.0), width + 0.0) - 0.5))
+        base = np.float32(inverse[1] * y + inverse[2] + 0.5 * inverse[0])
+        step = np.float32(inverse[0])
+        for x in range(x0, x1):
+            depth[row, x] = max(depth[row, x], base + step * np.float32(x))
+
+
 @compiled('void(uint8[:, ::1], int64, float64[:, :], int64, float64[:, ::1], '
           'float32[:, ::1], float64[:])')
 def cover(plane, width, screen, count, edges, depth, inverse):
@@ -129,7 +166,7 @@ def cover(plane, width, screen, count, edges, depth, inverse):
         if tested:
             for x in range(inner0, inner1):
                 here = base + inverse[0] * (x + 0.5)
-                if abs(depth[row, x] - here) < 0.03 * here:
+                if lies_on(depth[row, x], here):
                     plane[row, x] = 255
         else:
             for x in range(inner0, inner1):
@@ -139,7 +176,7 @@ def cover(plane, width, screen, count, edges, depth, inverse):
             for x in range(begin_x, end_x):
                 if tested:
                     here = base + inverse[0] * (x + 0.5)
-                    if abs(depth[row, x] - here) >= 0.03 * here:
+                    if not lies_on(depth[row, x], here):
                         continue
                 share = 0.0
                 for s in range(begin, end + 1):
@@ -196,6 +233,8 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
     """
     Draw the ground's quads that are in sight into their layers' planes.
 
+    Those of a layer beyond the last plane shape the ground: they go into ``depth``.
+
     The first ten arrays are those of :class:`scene.Patches`; ``grid`` holds x, y, cell, columns,
     rows, the largest radius and the largest reach.
     """
@@ -244,4 +283,7 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
                         continue
                     if tested:
                         plane_of(view, clipped, count, inverse)
+                    if layers[c] >= planes.shape[0]:
+                        sink(depth, screen, count, inverse, edges)
+                        continue
                     cover(planes[layers[c]], width, screen, count, edges, depth, inverse)

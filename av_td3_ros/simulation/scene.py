@@ -10,13 +10,16 @@ import weakref
 
 import numpy as np
 
+from av_td3_ros.simulation import relief
 from av_td3_ros.simulation.scenery import find_sites, Sites
 from av_td3_ros.simulation.strips import Line, read_strips, Surface
 
-LAYERS = ('verge', 'pavement', 'kerb', 'asphalt', 'white', 'yellow', 'shadow')
+# The last of them has no plane: it is the shape that the others lie on.
+LAYERS = ('verge', 'pavement', 'kerb', 'asphalt', 'white', 'yellow', 'shadow', 'relief')
+PLANES = len(LAYERS) - 1
 # Metres up to which each layer is drawn: until it is thinner than what one can see.
 _REACH = {'verge': 120.0, 'pavement': 250.0, 'kerb': 150.0, 'asphalt': 500.0, 'white': 180.0,
-          'yellow': 180.0}
+          'yellow': 180.0, 'relief': 700.0}
 _VERGE, _KERB, _INWARDS = 0.9, 0.16, 0.25
 _CELL = 32.0
 # Greatest error in m of a border's pieces, near the camera and far from it, and their length.
@@ -48,7 +51,8 @@ class Scene:
     The static geometry of a town.
 
     ``lines`` are the painted lines that ``ground`` draws, for whoever needs to know where paint
-    is. ``height`` is the height in metres of a flat town's ground.
+    is. ``height`` is the height in metres of a flat town's ground; ``relief`` the shape of the
+    ground of one that is not flat, empty otherwise.
     """
 
     ground: Patches
@@ -56,6 +60,7 @@ class Scene:
     lines: list[Line]
     height: float
     sites: Sites
+    relief: tuple[Patches, ...]
 
 
 _scenes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -74,7 +79,17 @@ def build_scene(surfaces: list[Surface], lines: list[Line]) -> Scene:
     pieces += [_Strip(line.colour, line.stations, *line_borders(line), _PAINT_TOLERANCE)
                for line in lines]
     height = float(np.median(np.concatenate([s.left[:, 2] for s in surfaces])))
-    return Scene(_patches(pieces), surfaces, lines, height, find_sites(surfaces))
+    sites = find_sites(surfaces)
+    if relief.is_flat(surfaces):
+        return Scene(_patches(pieces), surfaces, lines, height, sites, ())
+    land = relief.make_land(surfaces)
+    sites.place[:, 2] = land.at(sites.place[:, :2])
+    decks = [_Strip('relief', _stations(surface), *borders, _TOLERANCE)
+             for surface in surfaces for borders in relief.deck(surface)]
+    quads = relief.land_quads(land)
+    # The far plane stands apart: one so large would make every cell of a grid count as near.
+    return Scene(_patches(pieces), surfaces, lines, height, sites,
+                 (_patches(decks, quads), _patches([], relief.far_plane(land))))
 
 
 class _Strip(NamedTuple):
@@ -119,9 +134,13 @@ def simplify(at: np.ndarray, track: np.ndarray, tolerance: float, longest: float
     return np.array(sorted(keep))
 
 
-def _pave(surface: Surface) -> Iterator[_Strip]:
+def _stations(surface: Surface) -> np.ndarray:
     steps = np.linalg.norm(np.diff(surface.left + surface.right, axis=0), axis=1) * 0.5
-    stations = np.concatenate([[0.0], np.cumsum(steps)])
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _pave(surface: Surface) -> Iterator[_Strip]:
+    stations = _stations(surface)
 
     def piece(layer: str, left: np.ndarray, right: np.ndarray) -> _Strip:
         return _Strip(layer, stations, left, right, _TOLERANCE)
@@ -142,7 +161,8 @@ def _pave(surface: Surface) -> Iterator[_Strip]:
             yield piece('verge', inner, edge + (width + _VERGE) * outwards)
 
 
-def _patches(pieces: list[_Strip]) -> Patches:
+def _patches(pieces: list[_Strip], more: np.ndarray | None = None) -> Patches:
+    """Sort strips, and ``more`` quads of the relief, for drawing."""
     coarse, fine, counts, layers = [], [], [], []
     for piece in pieces:
         track = np.concatenate([piece.left, piece.right], axis=1)
@@ -153,6 +173,11 @@ def _patches(pieces: list[_Strip]) -> Patches:
             keep = a + simplify(piece.stations[a:b], track[a:b], piece.tolerance, _LONGEST)
             fine.append(strip(piece.left[keep], piece.right[keep]))
             counts.append(len(keep) - 1)
+    for quad in () if more is None else more:
+        coarse.append(quad[None])
+        fine.append(quad[None])
+        layers.append(np.full(1, LAYERS.index('relief'), np.uint8))
+        counts.append(1)
     return _sorted(np.concatenate(coarse), np.concatenate(layers), fine, np.array(counts))
 
 

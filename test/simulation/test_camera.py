@@ -134,6 +134,59 @@ def test_car_corners_are_where_camera_info_says(town, settings, where, magenta):
     assert np.linalg.norm(got - want, axis=1).max() < 1.5
 
 
+HILL = ''.join(f'<elevation s="{s}" a="{a}" b="{b}" c="{c}" d="{d}"/>' for s, a, b, c, d in (
+    (0, 0, 0, 0, 0), (100, 0, 0, 0.0018, -0.000012), (200, 6, 0, -0.0018, 0.000012),
+    (300, 0, 0, 0, 0)))
+
+
+def height(x: float) -> float:
+    """Return the hill's height: 6 m at 200 m along the road, level 100 m before and after."""
+    u = np.clip(1.0 - np.abs(x - 200.0) / 100.0, 0.0, 1.0)
+    return float(6.0 * u * u * (3.0 - 2.0 * u))
+
+
+@pytest.fixture(scope='module')
+def hill() -> Town:
+    return Town.from_opendrive(support.road(elevation=HILL))
+
+
+@pytest.mark.parametrize('x', [70.0, 122.0, 160.0, 196.0, 240.0])
+def test_marking_corners_on_a_hill(hill, x):
+    camera = Camera(hill, CameraSettings(pitch=8.0), SEED)
+    pose = Pose(x, -1.75, height(x), 0.1)
+    image = camera.render(pose)
+    value = image[:, :, 2].astype(float) - image[:, :, 0]
+    period, half, found = support.DASH + support.GAP, support.PAINT / 2.0, 0
+    for k in range(int(support.LENGTH / period)):
+        start, end = k * period, k * period + support.DASH
+        if start < x + 5.0 or end > x + 22.0:
+            continue
+        want = support.pinhole(camera.settings, pose, [
+            (start, half, height(start)), (end, half, height(end)), (end, -half, height(end)),
+            (start, -half, height(start))])
+        sides = np.linalg.norm(want - np.roll(want, -1, axis=0), axis=1)
+        if ((want > 4.0) & (want < (796.0, 596.0))).all() and sides.min() > 5.0:
+            got = support.find_corners(value, want, 4.0)
+            assert np.linalg.norm(got - want, axis=1).max() < 1.5
+            found += 1
+    assert found
+
+
+def test_a_crest_hides_what_is_behind_it(hill, magenta):
+    camera = magenta(Camera(hill, seed=SEED))
+    pose = Pose(120.0, -1.75, height(120.0), 0.0)
+
+    def seen(x):
+        value = magenta_of(camera.render(pose, boxes(car(x, -1.75, z=height(x)))))
+        return int((value > 30.0).sum())
+
+    assert seen(195.0) > 100
+    assert seen(290.0) == 0
+    # From the crest it is seen.
+    pose = Pose(196.0, -1.75, height(196.0), 0.0)
+    assert seen(290.0) > 50
+
+
 def test_project_agrees_with_the_pinhole_model(town):
     rng = np.random.default_rng(3)
     for settings in MOUNTINGS.values():
