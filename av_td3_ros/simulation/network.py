@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from av_td3_ros.simulation.lanes import Lane
-from av_td3_ros.simulation.town import Town
+from av_td3_ros.simulation.town import Town, TownError
 
 _SPACING = 0.5        # m between samples
 _CLEARANCE = 2.6      # m; lanes whose centres come closer cannot be used at once
@@ -33,7 +33,7 @@ class LaneNetwork:
 
     def __init__(self, town: Town) -> None:
         """Build the arrays of a town."""
-        used = sorted({lane for lane, _ in town.connected})
+        used = _endless(town)
         self.index = {lane: i for i, lane in enumerate(used)}
         lanes = [town.lanes[lane] for lane in used]
         tracks = [_resampled(lane) for lane in lanes]
@@ -55,6 +55,19 @@ class LaneNetwork:
         self.sibling_first, self.siblings = _rows(siblings)
         self.shared = np.array([_shared(tracks[i], tracks[j], self.spacing[j])
                                 for i, row in enumerate(siblings) for j in row], dtype=np.float64)
+
+
+def _endless(town: Town) -> list[int]:
+    """Return the lanes of the town's connected part on which a car can go on for ever."""
+    used = {lane for lane, _ in town.connected}
+    while True:
+        dead = {lane for lane in used if not used.intersection(town.lanes[lane].successors)}
+        if not dead:
+            break
+        used -= dead
+    if not used:
+        raise TownError(f'the town {town.name} has no circuit on which other cars could drive')
+    return sorted(used)
 
 
 def _resampled(lane: Lane) -> np.ndarray:

@@ -93,15 +93,18 @@ class Traffic:
 
         Raises :class:`TownError` where the town has fewer free spawn points.
         """
-        self._allocate(count)
         self._tick = 0
         if not count:
+            self._allocate(0)
             return
         points = np.array([point[:2] for point in self.town.spawn_points])
-        free = np.flatnonzero(np.hypot(points[:, 0] - ego.x, points[:, 1] - ego.y) > _CLEAR)
+        usable = np.array([place.lane in self.network.index for place in self.town.spawn_places])
+        apart = np.hypot(points[:, 0] - ego.x, points[:, 1] - ego.y)
+        free = np.flatnonzero(usable & (apart > _CLEAR))
         if count > len(free):
             raise TownError(f'the town {self.town.name} has room for {len(free)} other cars, '
                             f'not for {count}')
+        self._allocate(count)
         network, cars, plans = self.network, self._cars, self._plans
         self._lane_scratch = np.zeros(3 * len(network.length), np.int64)
         cars[flow.LENGTH] = rng.uniform(3.9, 4.9, count)
