@@ -71,6 +71,7 @@ setup(
     zip_safe=False,
     entry_points={
         'console_scripts': [
+            'evaluate_policy = av_td3_ros.training.evaluate:main',
             'guard_node = av_td3_ros.nodes.guard:main',
             'inspect_checkpoint = av_td3_ros.learning.inspect_checkpoint:main',
             'policy_node = av_td3_ros.nodes.policy:main',

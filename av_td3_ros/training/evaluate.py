@@ -1,19 +1,33 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation on fixed routes, without exploration noise."""
+"""
+``evaluate_policy``: drive fixed routes of a town with a checkpoint, without exploration noise.
+
+The routes depend on the town, their number, seed and lengths only, so that two checkpoints are
+judged on the same ones.
+"""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import json
 import math
+from pathlib import Path
+import sys
 from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from av_td3_ros.driving.frames import Pose
 from av_td3_ros.driving.observation import Observation
+from av_td3_ros.driving.task import TaskSettings
+from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.learning.policy import Policy
+from av_td3_ros.learning.torch_archive import ArchiveRefused, read_archive
+from av_td3_ros.settings import build, declarations, flatten, SettingsError
 from av_td3_ros.simulation.env import TownEnv
-from av_td3_ros.simulation.town import Town
+from av_td3_ros.simulation.town import Town, town_path, TownError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,3 +103,68 @@ def evaluate(env: TownEnv, act: Callable[[Observation], np.ndarray],
             float(np.mean(speeds)), float(np.mean(laterals)), returned, bool(left)))
         progress(number + 1)
     return Evaluation(tuple(scores))
+
+
+def trained_task(path: Path) -> TaskSettings:
+    """
+    Return the driving task that a checkpoint was trained on, from its configuration.
+
+    What the configuration does not say, as in files of other programs, has its default.
+    """
+    try:
+        config = read_archive(path).content.get('config') or {}
+    except (OSError, ArchiveRefused) as error:
+        raise CheckpointError(f'{path} cannot be read: {error}') from None
+    known = {d.name for d in declarations(TaskSettings)}
+    return build(TaskSettings, {name: value for name, value in flatten(config).items()
+                                if name in known}, where=str(path))
+
+
+def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line's values."""
+    parser = argparse.ArgumentParser(
+        prog='evaluate_policy', description='Drive fixed routes of a town with a checkpoint.')
+    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('--town', type=Path,
+                        help='OpenDRIVE map (the shipped town that is never trained on)')
+    parser.add_argument('--routes', type=int, default=20)
+    parser.add_argument('--seed', type=int, default=1000)
+    parser.add_argument('--vehicles', type=int, default=0, help='other cars')
+    parser.add_argument('--lengths', type=float, nargs=2, default=(100.0, 400.0),
+                        metavar=('MIN', 'MAX'), help='lengths of the routes, m')
+    parser.add_argument('--size', type=int, nargs=2, default=(800, 600),
+                        metavar=('WIDTH', 'HEIGHT'), help="the camera's image")
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    return parser.parse_args(args)
+
+
+def main(args: Sequence[str] | None = None) -> int | str:
+    """Run the command; return 0, or a sentence that says what went wrong."""
+    options = parse_arguments(args)
+    try:
+        policy = Policy()
+        policy.load_checkpoint(options.checkpoint)
+        town = Town.load(options.town or town_path('town_b'))
+        env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
+                      settings=trained_task(options.checkpoint))
+        routes = fixed_routes(town, options.routes, options.seed, *options.lengths)
+    except (CheckpointError, SettingsError, TownError) as error:
+        return str(error)
+    found = evaluate(env, policy.act, routes, options.seed, lambda done: print(
+        f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True))
+    summary = found.summary()
+    if options.json:
+        print(json.dumps({**summary, 'routes': [dataclasses.asdict(e) for e in found.episodes]}))
+        return 0
+    print(f'{"route":>5}  {"ending":10} {"completion":>10} {"m":>6} {"s":>6} {"m/s":>5} '
+          f'{"lateral m":>9}')
+    for e in found.episodes:
+        print(f'{e.route:5}  {e.ending:10} {100 * e.completion:8.1f} % {e.distance:6.0f} '
+              f'{e.duration:6.1f} {e.mean_speed:5.2f} {e.mean_lateral:9.2f}')
+    for name in ('completion', 'success', 'mean_speed', 'mean_lateral', 'returned'):
+        print(f'{name}: {summary[name]:.3f} +- {summary[f"{name}_interval"]:.3f}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
