@@ -23,6 +23,7 @@ from av_td3_ros.simulation.cars import Boxes
 from av_td3_ros.simulation.look import AZIMUTHS, ELEVATIONS, HIGHEST, LOWEST, make_look
 from av_td3_ros.simulation.scene import Patches, PLANES, scene_of
 from av_td3_ros.simulation.scenery import make_scenery
+from av_td3_ros.simulation.vehicle import VehicleSettings
 
 __all__ = ['Boxes', 'Camera', 'CameraSettings', 'Intrinsics']
 
@@ -47,7 +48,8 @@ class CameraSettings:
                            ge=-90.0, le=90.0)
     yaw: float = setting(0.0, 'mounting turned about z (up) in degrees: positive looks left',
                          ge=-180.0, le=180.0)
-    bonnet: bool = setting(False, 'whether the car\'s own bonnet is seen')
+    bonnet: bool = setting(False, 'whether the car\'s own body is drawn: its bonnet is seen '
+                           'from a mounting such as x 0.2, z 1.25')
 
 
 class Intrinsics(NamedTuple):
@@ -130,7 +132,7 @@ class Camera:
         for patches in scene.relief:
             self._pave(patches, view, land)
         self._pave(scene.ground, view, land)
-        boxes = self._boxes(others, view)
+        boxes = self._boxes(ego, others, view)
         cars.cast_shadows(boxes, view, self._spread, look.sun, self._planes[-1],
                           self.settings.width, self._edges, land)
         heading = int(round(-ego.yaw / (2.0 * math.pi) * AZIMUTHS))
@@ -181,18 +183,22 @@ class Camera:
         view[6:15] = (self._axes @ turn.T).reshape(-1)
         return view
 
-    def _boxes(self, others: Others | None, view: np.ndarray) -> np.ndarray:
-        if others is None or len(others.x) == 0:
-            return np.empty((0, 8))
-        boxes = np.stack([np.asarray(getattr(others, name), np.float64)
-                          for name in Boxes._fields], axis=1)
-        near = np.hypot(boxes[:, 0] - view[3], boxes[:, 1] - view[4]) < _CAR_REACH
-        boxes = np.ascontiguousarray(boxes[near])
+    def _boxes(self, ego: Pose, others: Others | None, view: np.ndarray) -> np.ndarray:
+        boxes = np.empty((0, 8))
+        if others is not None and len(others.x):
+            boxes = np.stack([getattr(others, name) for name in Boxes._fields], axis=1,
+                             dtype=np.float64)
+            near = np.hypot(boxes[:, 0] - view[3], boxes[:, 1] - view[4]) < _CAR_REACH
+            boxes = boxes[near]
+        if self.settings.bonnet:
+            # From inside, faces turned away are not drawn: what is left to see is the bonnet.
+            size = VehicleSettings.length, VehicleSettings.width, VehicleSettings.height
+            boxes = np.concatenate([boxes, [(*ego, *size, self.seed % 997)]])
         need = len(boxes) * len(cars.FACES)
         if need > len(self._faces):
             self._faces = np.empty((need, 4, 3), np.float32)
             self._colours = np.empty((need, 3), np.float32)
-        return boxes
+        return np.ascontiguousarray(boxes)
 
 
 def _mounting(settings: CameraSettings) -> np.ndarray:
