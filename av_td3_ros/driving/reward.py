@@ -25,7 +25,7 @@ class RewardSettings:
 
     progress: float = setting(0.2, 'given per m of progress along the route', ge=0.0, le=100.0)
     speed: float = setting(
-        0.1, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
+        0.2, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
     lane_keeping: float = setting(
         0.4, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
     comfort: float = setting(
