@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -37,15 +36,14 @@ def floats(name: str, value: Any, size: int) -> np.ndarray:
 
 def reward(value: Any) -> float:
     """Return a reward that is finite in float32."""
-    try:
-        # Judged as the float32 that is stored.
-        with np.errstate(over='ignore'):
-            reward = float(np.float32(value))
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f'reward must be a number, not {value!r}') from None
-    if not math.isfinite(reward):
-        raise ValueError(f'reward must be finite in float32, not {value!r}')
-    return reward
+    array = np.asarray(value)
+    if array.dtype.kind not in 'fiu' or array.shape != ():
+        raise ValueError(f'reward must be a number, not {_describe(value)}')
+    with np.errstate(over='ignore'):
+        array = array.astype(np.float32)
+    if not np.isfinite(array):
+        raise ValueError(f'reward must be finite in float32, not {value}')
+    return float(array)
 
 
 def flag(name: str, value: Any) -> bool:

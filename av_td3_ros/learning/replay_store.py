@@ -7,13 +7,13 @@ A row is a record of :attr:`Layout.record`, little endian, and a frame of
 :attr:`Layout.frame_bytes` bytes (none where observations have no image):
 
 =============  ==========  ===========================================================
-``crc``        uint32      CRC-32 of the record's bytes after ``chain``, then the frame
+``crc``        uint32      CRC-32 of the record's bytes after ``session``, then the frame
 ``chain``      uint32      CRC-32 of ``crc`` (4 bytes), started from the row before's
                            ``chain``: two histories are equal where they end equal
-``row``        uint64      the row's number
-``back``       uint32      distance to the row before it in its episode; 0: first row
 ``session``    uint16      which opening, or rewinding, of the memory wrote it
 ``flags``      uint16      1 = terminated, 2 = truncated
+``back``       uint32      distance to the row before it in its episode; 0: first row
+``row``        uint64      the row's number
 ``action``     float32[A]  the action that led here (0 in a first row)
 ``reward``     float32     the reward that came with it (0 in a first row)
 ``vector``     float32[V]  the vector part of the observation
@@ -35,8 +35,8 @@ TERMINATED = 1
 TRUNCATED = 2
 
 _U32 = struct.Struct('<I')
-# A record's own CRC and the chain stand in front of what they cover.
-COVERED = 8
+# What a row's CRC covers begins here; so the same experience always has the same CRC.
+COVERED = 10
 
 
 class ReplayError(RuntimeError):
@@ -82,8 +82,8 @@ class Layout:
     @functools.cached_property
     def record(self) -> np.dtype:
         """The type of a record."""
-        fields = [('crc', '<u4'), ('chain', '<u4'), ('row', '<u8'), ('back', '<u4'),
-                  ('session', '<u2'), ('flags', '<u2'), ('action', '<f4', (self.action_dim,)),
+        fields = [('crc', '<u4'), ('chain', '<u4'), ('session', '<u2'), ('flags', '<u2'),
+                  ('back', '<u4'), ('row', '<u8'), ('action', '<f4', (self.action_dim,)),
                   ('reward', '<f4'), ('vector', '<f4', (self.vector_dim,))]
         if np.dtype(fields).itemsize % 8:
             fields.append(('padding', '<u4'))

@@ -47,7 +47,7 @@ class ReplayMachine(RuleBasedStateMachine):
         for patch in self.syncs:
             patch.stop()
 
-    @initialize(capacity=st.integers(1, 12), stack=st.integers(1, 5), n_step=st.integers(1, 5),
+    @initialize(capacity=st.integers(1, 16), stack=st.integers(1, 5), n_step=st.integers(1, 5),
                 has_image=st.booleans(), on_disk=st.booleans(), spare=st.integers(1, 8))
     def make(self, capacity, stack, n_step, has_image, on_disk, spare):
         self.options = {'capacity': capacity, 'stack': stack, 'n_step': n_step, 'vector_dim': 3,
@@ -70,18 +70,23 @@ class ReplayMachine(RuleBasedStateMachine):
         self.memory.begin_episode(stream, *observation)
         self.reference.begin_episode(stream, *observation)
 
-    @rule(stream=STREAMS, end=st.sampled_from(['', '', '', '', 'terminated', 'truncated']),
-          times=st.integers(1, 8))
-    def add(self, stream, end, times):
-        for i in range(times):
+    @rule(streams=st.lists(STREAMS, min_size=1, max_size=4), count=st.integers(1, 50),
+          end_every=st.integers(2, 40), truncated=st.booleans())
+    def add(self, streams, count, end_every, truncated):
+        for i in range(count):
+            stream = streams[i % len(streams)]
             if stream not in self.reference.open:
                 self.begin(stream)
-            last = i == times - 1
+            end = self.written % end_every == 0
             transition = (np.array([self.written, 1], np.float32), self.written * 0.5,
-                          last and end == 'terminated', last and end == 'truncated',
-                          *self.observation())
+                          end and not truncated, end and truncated, *self.observation())
             self.memory.add(stream, *transition)
             self.reference.add(stream, *transition)
+            self.high = max(self.high, len(self.reference.rows))
+
+    @rule(count=st.integers(1, 50))
+    def many(self, count):
+        self.add([0, 1], count, 13, False)
 
     @rule(stream=STREAMS)
     def abandon(self, stream):
