@@ -13,6 +13,7 @@ import torch
 
 from av_td3_ros.learning.checkpoint import Loaded
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder, LATEST
+from av_td3_ros.learning.policy_file import is_policy_file, start_from_policy
 from av_td3_ros.learning.replay import ReplayMemory
 from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.learning.td3 import TD3Agent
@@ -122,12 +123,14 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what belongs into a checkpoint beside agent and replay, as plain types."""
-        return {'transitions': self.transitions, 'owed': self._owed}
+        return {'transitions': self.transitions, 'owed': self._owed,
+                'actor_starts': self.agent.actor_starts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned."""
         self.transitions = int(state['transitions'])
         self._owed = float(state['owed'])
+        self.agent.actor_starts = int(state['actor_starts'])
 
     def parts(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a checkpoint of this learner holds beside the agent, by its names there."""
@@ -142,9 +145,18 @@ class Learner:
         return folder.load(self.agent, name, replay=self.replay, exploration=self,
                            extra=lambda extra: None)
 
-    def start_from(self, path: Path) -> Loaded:
-        """Take the agent, not the experience, from a checkpoint that another run made."""
-        return self.agent.load_checkpoint(path, keep_hyper_parameters=True)
+    def start_from(self, path: Path) -> None:
+        """
+        Take the agent, not the experience, from a checkpoint or policy file of another run.
+
+        The actor then learns again after another ``actor_starts`` updates of the critic, which
+        has to learn about this run's experience first. Raises CheckpointError.
+        """
+        if is_policy_file(path):
+            start_from_policy(self.agent, path)
+        else:
+            self.agent.load_checkpoint(path, keep_hyper_parameters=True)
+        self.agent.actor_starts = self.agent.total_it + self.settings.algorithm.actor_starts
 
     def close(self) -> None:
         """Close the replay memory."""

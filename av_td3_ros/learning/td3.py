@@ -77,6 +77,7 @@ class TD3Agent:
         self.policy_freq, self.policy_noise = algorithm.policy_freq, algorithm.policy_noise
         self.noise_clip = algorithm.noise_clip
         self.total_it = 0
+        self.actor_starts = algorithm.actor_starts
         self.failure: str | None = None
 
         self.actor_cnn, self.critic_cnn = self._encoders(actor_cnn, critic_cnn)
@@ -169,7 +170,7 @@ class TD3Agent:
             report = self._update_critic(batch, now, then, action, noise)
             self.total_it += 1
             if self.total_it % self.policy_freq == 0:
-                if self.total_it >= self.settings.algorithm.actor_starts:
+                if self.total_it >= self.actor_starts:
                     report.update(self._update_actor(now))
                 self._update_targets()
         except LearningStopped as error:

@@ -17,6 +17,7 @@ from av_td3_ros import __version__
 from av_td3_ros.learning.checkpoint import CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.learner import Learner
+from av_td3_ros.learning.policy_file import save_policy
 from av_td3_ros.settings import as_dict, flatten
 from av_td3_ros.training.configuration import full_config, OTHER_SECTIONS, RunSettings
 
@@ -34,8 +35,8 @@ class Run:
     One training in one folder, resumed where it is already there.
 
     Beside ``checkpoints/`` the folder holds ``settings.yaml`` (settings, seed, version),
-    ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and ``tensorboard/``. Raises
-    :class:`RunError` where the folder holds a run of other settings, or, without ``resume``, any.
+    ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and the policy that was
+    evaluated best, ``best_policy.pth``. Raises :class:`RunError` where the folder holds a run of other settings, or, without ``resume``, any.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True) -> None:
@@ -124,13 +125,13 @@ class Run:
         self._write('episodes', {**record, **{k: round(v, 5) for k, v in self._losses.items()}})
 
     def evaluated(self, summary: Mapping[str, Any]) -> bool:
-        """Record an evaluation; save apart the best so far, and return whether this is it."""
+        """Record an evaluation; keep the best policy apart, and return whether this is it."""
         self._write('evaluations', summary)
         score = float(summary['success']) + float(summary['completion'])
         if score <= self._best:
             return False
         self._best = score
-        self.learner.agent.save_checkpoint(self.folder / 'best.pth', extra={
+        save_policy(self.learner.agent, self.folder / 'best_policy.pth', {
             'transitions': self.learner.transitions, 'evaluation': dict(summary)})
         return True
 
