@@ -107,10 +107,8 @@ class GuardNode(Node):
             self._manual.publish(message)
         if guard.state is not before:
             if guard.state is State.BRAKING:
-                drivers = self.count_publishers(_COMMANDS)
-                self.get_logger().error(f'Braking: {guard.reason} ('
-                                        + (f'{drivers} publishers of commands are left)'
-                                           if drivers else 'no publisher of commands is left)'))
+                gone = '' if self.count_publishers(_COMMANDS) else '; its publisher is gone'
+                self.get_logger().error(f'Braking: {guard.reason}{gone}')
             elif before is State.BRAKING:
                 self.get_logger().info(f'Control handed back after '
                                        f'{guard.settings.good_commands} good commands')

@@ -132,8 +132,10 @@ class Graph:
     def start(self, executable: str, parameters: Mapping[str, Any] | None = None, *,
               arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) \
             -> Process:
-        """Start a node of the package, such as ``simulator``, with parameters by name."""
-        command = [sys.executable, '-m', f'av_td3_ros.nodes.{executable}', '--ros-args']
+        """Start a node of the package, such as ``simulator``, or a script (.py) of the tests."""
+        command = [sys.executable, *(
+            [str(Path(__file__).parent / executable)] if executable.endswith('.py')
+            else ['-m', f'av_td3_ros.nodes.{executable}']), '--ros-args']
         for name, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ['-p', f'{name}:={text}']
