@@ -156,13 +156,16 @@ def telling(line):
 def explain(output, command):
     """Say in one sentence why ``command`` failed, and what to do."""
     if 'No space left on device' in output or 'Disk quota exceeded' in output:
-        return (f'the disk of {ROOT} is full; free at least {DISK_NEEDED / 2**30:.0f} GiB '
+        return (f'the disk of {ROOT} is full; free some {DISK_NEEDED / 2**30:.0f} GiB '
                 '(a PyTorch with CUDA: 10 GiB) and run this again.')
     if any(sign in output for sign in NETWORK_SIGNS):
         return ('the first set-up needs the network, and the package index could not be reached; '
                 'connect, or name a mirror in PIP_INDEX_URL, and run this again.')
-    errors = [line for line in output.splitlines() if re.search(r'\berror\b', line, re.I)]
-    reason = (errors or output.splitlines() or ['no output'])[-1].strip()
+    lines = output.splitlines() or ['no output']
+    errors = [line for line in lines if re.search(r'\berror\b', line, re.I)]
+    telling_ones = [line for line in errors if 'No matching distribution' in line
+                    or 'conflicting dependencies' in line]
+    reason = (telling_ones or errors or lines)[-1].strip()
     return f'{Path(str(command[0])).name} failed: {reason} (the whole output is in {LOG}).'
 
 
