@@ -16,7 +16,7 @@ import dataclasses
 import difflib
 import math
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence, Type, TypeVar, get_type_hints
+from typing import Any, get_type_hints, Iterator, Mapping, Sequence, Type, TypeVar
 
 import yaml
 
@@ -41,7 +41,7 @@ class Declaration:
     """
 
     name: str
-    type: type
+    type: type  # noqa: A003
     is_list: bool
     default: Any
     description: str

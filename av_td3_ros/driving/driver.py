@@ -89,8 +89,8 @@ class Driver:
     """
     Drives routes with a policy.
 
-    policy: from an observation to an action (2,) in [-1, 1]. plans: from an episode's number to its
-    start and goal, for training; None drives whatever route is given, and brakes at its end.
+    policy: from an observation to an action (2,) in [-1, 1]. plans: from an episode's number to
+    its start and goal, for training; None drives whatever route is given, and brakes at its end.
     exploration: noise for training, None for none. gap: time without a tick, s, that ends an
     episode, since nothing may be learned across it.
     """

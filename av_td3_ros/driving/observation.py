@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from av_td3_ros.driving.frames import VehicleState, to_body
+from av_td3_ros.driving.frames import to_body, VehicleState
 from av_td3_ros.driving.route import Route, RoutePosition
 from av_td3_ros.settings import setting
 

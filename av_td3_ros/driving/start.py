@@ -56,8 +56,7 @@ class EpisodeStart:
         """Take a tick's odometry and return what to send."""
         if not self._placed and self._stands_at_start(state):
             self._placed, self._waited, self._sent = True, None, 0
-        due = self._waited is None or self._waited >= self._patience
-        if not due:
+        if self._waited is not None and self._waited < self._patience:
             self._waited += 1
             return Request.NOTHING
         self._waited = 0

@@ -10,7 +10,7 @@ from a file; what the agent sees and earns is therefore the same in all three.
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from av_td3_ros.driving.image import FrameStack, to_frame
 from av_td3_ros.driving.observation import Observation, ObservationSettings, vector_state
 from av_td3_ros.driving.reward import RewardMeter, RewardSettings, RewardTerms
 from av_td3_ros.driving.route import Route, RoutePosition
-from av_td3_ros.settings import section
+from av_td3_ros.settings import as_dict, build, declarations, flatten, section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,21 @@ class TaskSettings:
     action: ActionSettings = section(ActionSettings)
     reward: RewardSettings = section(RewardSettings)
     episode: EpisodeSettings = section(EpisodeSettings)
+
+
+def trained_task(config: Mapping[str, Any], otherwise: TaskSettings) -> TaskSettings:
+    """
+    Return the task to drive a policy in: with the observation and action that it was trained on.
+
+    ``config`` is a checkpoint's configuration; what it does not say, and what does not change how
+    a policy drives (reward, episode), is as in ``otherwise``. Raises SettingsError for values
+    that are out of range.
+    """
+    known = {d.name for d in declarations(TaskSettings)
+             if d.name.split('.')[0] in ('observation', 'action')}
+    given = {name: value for name, value in flatten(config).items() if name in known}
+    return build(TaskSettings, {**flatten(as_dict(otherwise)), **given},
+                 where="the checkpoint's configuration")
 
 
 class Tick(NamedTuple):

@@ -37,6 +37,12 @@ def save_policy(agent: TD3Agent, path: str | Path, extra: Mapping[str, Any]) -> 
         raise CheckpointError(f'{path} cannot be saved: {describe(error)}') from error
 
 
+def policy_config(path: str | Path) -> dict[str, Any]:
+    """Return the configuration that a checkpoint or policy file was trained with, {} if none."""
+    config = _read(Path(path)).get('config')
+    return config if isinstance(config, dict) else {}
+
+
 def is_policy_file(path: str | Path) -> bool:
     """Whether a file holds a policy without its critic; raises :class:`CheckpointError`."""
     return 'critic_state_dict' not in _read(Path(path))
@@ -57,7 +63,7 @@ def start_from_policy(agent: TD3Agent, path: str | Path) -> None:
             if (own is None) != (given is None) or own is not None and (
                     {k: v.shape for k, v in own.state_dict().items()}
                     != {k: v.shape for k, v in given.items()}):
-                raise PolicyRefused(f'its {part} has other layers than the agent\'s')
+                raise PolicyRefused(f'its {part} has other layers than the agent')
     except PolicyRefused as error:
         raise CheckpointError(f'{path} is refused: {error}') from None
     for part in ('actor', 'actor_cnn'):

@@ -14,7 +14,7 @@ import secrets
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Callable
 
 from carla_msgs.msg import CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaWorldInfo
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
@@ -25,6 +25,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
+from std_srvs.srv import Trigger
 import torch
 
 from av_td3_ros.driving.driver import Driver, Kind, Phase, STOP, Transition
@@ -34,9 +35,10 @@ from av_td3_ros.driving.observation import Observation
 from av_td3_ros.driving.pairing import Answer, StampPairer
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.start import Request
-from av_td3_ros.driving.task import DrivingTask
+from av_td3_ros.driving.task import DrivingTask, trained_task
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy, PolicyRefused
+from av_td3_ros.learning.policy_file import policy_config
 from av_td3_ros.nodes.plans import file_plans, stream_number, town_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.ros import experience, qos, weights
@@ -74,9 +76,15 @@ class PolicyNode(LifecycleNode):
         self._failure = ''
         self._plans = None
         try:
+            self._task_settings = s.task
             if s.checkpoint:
                 info = self.policy.load_checkpoint(s.checkpoint)
+                self._task_settings = trained_task(policy_config(s.checkpoint), s.task)
                 self.get_logger().info(f'drives with {s.checkpoint}, iteration {info.total_it}')
+                if self._task_settings != s.task:
+                    self.get_logger().info(
+                        'observation and action are as the checkpoint was trained, not as in the '
+                        'parameters')
             if s.routes_file:
                 self._plans = file_plans(s.routes_file)
         except (CheckpointError, SettingsError) as error:
@@ -100,8 +108,8 @@ class PolicyNode(LifecycleNode):
         """Start to drive."""
         if self.settings.training:
             self._task.publish(String(data=json.dumps({
-                'stream': self._stream, 'role': self.role,
-                **as_dict(self.settings.task), 'exploration': as_dict(self.settings.exploration)})))
+                'stream': self._stream, 'role': self.role, **as_dict(self._task_settings),
+                'exploration': as_dict(self.settings.exploration)})))
         self._active = True
         return super().on_activate(state)
 
@@ -138,7 +146,7 @@ class PolicyNode(LifecycleNode):
         exploration = None
         if s.training and s.explore:
             exploration = Exploration(s.exploration, s.seed, stream_number(self.role))
-        self.driver = Driver(DrivingTask(s.task, on_road), self._act, exploration=exploration,
+        self.driver = Driver(DrivingTask(self._task_settings, on_road), self._act, exploration=exploration,
                              plans=self._plan if s.training else None)
 
     def _make_endpoints(self) -> None:
@@ -168,7 +176,8 @@ class PolicyNode(LifecycleNode):
             if s.town:
                 self._load_town(None)
         self._relays = [TriggerRelay(self, 'save_checkpoint', s.trainer, s.service_timeout),
-                        _LoadRelay(self, 'load_checkpoint', s.trainer, s.service_timeout)]
+                        TriggerRelay(self, 'load_checkpoint', s.trainer, s.service_timeout,
+                                     around=self._await_loaded)]
         self._diagnostics = Diagnostics(self, {
             'driving': self._report_driving, 'weights': self._report_weights,
             'experience': self._report_experience}, hardware_id=self.role)
@@ -387,10 +396,16 @@ class PolicyNode(LifecycleNode):
             for answer in self._pairer.give_up(waiting):
                 self._answer(answer)
 
-    @property
-    def weights_version(self) -> int:
-        """Version of the weights in use, 0 before the training node sent any."""
-        return self._version
+    def _await_loaded(self, call: Callable[[], Trigger.Response]) -> Trigger.Response:
+        """Answer a load only once the vehicle drives with the weights that were loaded."""
+        before, begun = self._version, time.monotonic()
+        answer = call()
+        while answer.success and self._version == before:
+            if time.monotonic() - begun > self.settings.service_timeout:
+                answer.success = False
+                answer.message += '; but its weights have not reached the policy node'
+            time.sleep(0.01)
+        return answer
 
     # Reports
 
@@ -436,21 +451,6 @@ class PolicyNode(LifecycleNode):
         if self.settings.training and not self._experience.get_subscription_count():
             return Report(WARN, f'no training node at {self.settings.trainer}', values)
         return Report(OK, 'sent' if self.settings.training else 'not training', values)
-
-
-class _LoadRelay(TriggerRelay):
-    """Answers a load only once the vehicle drives with the weights that were loaded."""
-
-    def _serve(self, request: Any, response: Any) -> Any:
-        node, before = self._node, self._node.weights_version
-        begun = time.monotonic()
-        answer = self.call()
-        while answer.success and node.weights_version == before:
-            if time.monotonic() - begun > node.settings.service_timeout:
-                answer.success = False
-                answer.message += '; but its weights have not reached the policy node'
-            time.sleep(0.01)
-        return answer
 
 
 def main(args: Any = None) -> int:

@@ -110,11 +110,7 @@ class TrainingNode(Node):
 
     def destroy_node(self) -> None:
         """Save, and end the learner."""
-        last = None
-        if self.settings.save_at_end:
-            def last(learner: Learner) -> None:
-                saved = self._folder.save(learner.agent, **learner.parts({}))
-                self.get_logger().info(f'saved {saved.path} at iteration {saved.total_it}')
+        last = self._save_last if self.settings.save_at_end else None
         if not self._worker.close(last, _END_SECONDS):
             self.get_logger().error('the last save did not end in time')
         self._saver.close()
@@ -122,6 +118,14 @@ class TrainingNode(Node):
         if self._writer is not None:
             self._writer.close()
         super().destroy_node()
+
+    def _save_last(self, learner: Learner) -> None:
+        try:
+            saved = self._folder.save(learner.agent, **learner.parts({}))
+        except CheckpointError as error:
+            self.get_logger().error(f'the last save failed: {error}')
+        else:
+            self.get_logger().info(f'saved {saved.path} at iteration {saved.total_it}')
 
     def _config(self, task: dict[str, Any]) -> dict[str, Any]:
         plain = as_dict(self.settings)
@@ -199,7 +203,7 @@ class TrainingNode(Node):
                     self._writer.add_scalar(f'learning/{name}', value, done)
 
     def _publish_weights(self, learner: Learner) -> None:
-        version = self._versions.next()
+        version = self._versions.advance()
         self._updates_at_publication = learner.agent.total_it
         data = weights.encode(version, learner.agent.total_it,
                               export_policy(learner.agent, version))

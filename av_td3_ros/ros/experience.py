@@ -24,7 +24,7 @@ from av_td3_ros.driving.driver import Kind, Transition
 from av_td3_ros.driving.episode import Ending
 from av_td3_ros.driving.image import SIZE
 from av_td3_ros.driving.observation import VECTOR_SIZE
-from av_td3_ros.driving.reward import TERMS, RewardTerms
+from av_td3_ros.driving.reward import RewardTerms, TERMS
 
 MAGIC = b'AVX1'
 HEADER = struct.Struct(f'<4sBBxxIQQQq{ACTION_SIZE}ff{len(TERMS)}f')

@@ -67,4 +67,4 @@ PROGRESS = _reliable(50)
 """``~/progress`` of the training node: small answers to the experience."""
 
 TASK = _reliable(32, latched=True)
-"""``~/task`` of the training node: each vehicle says once what it learns; a trainer may be late."""
+"""``~/task`` of the training node: each vehicle says once what it learns; trainers may be late."""

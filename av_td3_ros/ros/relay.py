@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Callable
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.node import Node
@@ -20,11 +21,15 @@ class TriggerRelay:
 
     Calls block a thread of the node's executor, which therefore has several. Where the target is
     not there, dies during the call, or does not answer within ``timeout`` seconds, the answer is
-    success=false with the reason.
+    success=false with the reason. ``around`` makes the call and may check what must hold before
+    its answer is given.
     """
 
-    def __init__(self, node: Node, name: str, target: str, timeout: float) -> None:
+    def __init__(self, node: Node, name: str, target: str, timeout: float, *,
+                 around: Callable[[Callable[[], Trigger.Response]], Trigger.Response]
+                 = lambda call: call()) -> None:
         self._node, self._target, self._timeout = node, target, timeout
+        self._around = around
         # The answer must get in while callers wait: it has a group of its own.
         self._client = node.create_client(Trigger, f'{target}/{name}',
                                           callback_group=MutuallyExclusiveCallbackGroup())
@@ -59,7 +64,7 @@ class TriggerRelay:
         return future.result()
 
     def _serve(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self.call()
+        return self._around(self.call)
 
     def destroy(self) -> None:
         """Take service and client away."""

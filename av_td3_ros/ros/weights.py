@@ -3,8 +3,8 @@
 """
 Weights and progress on the wire: what the training node tells the policy nodes.
 
-Weights go out whole, in ``std_msgs/UInt8MultiArray``: :data:`HEADER`, then the exported policy with
-its own checksum. Versions are microseconds of the trainer's wall clock, made strictly
+Weights go out whole, in ``std_msgs/UInt8MultiArray``: :data:`HEADER`, then the exported policy
+with its own checksum. Versions are microseconds of the trainer's wall clock, made strictly
 increasing, so that they go on rising when the trainer is started anew. Progress is one
 ``std_msgs/UInt64MultiArray`` with the fields of :class:`Progress`; in lockstep it answers each
 experience, and the vehicle acts once it has the weights that the answer names.
@@ -85,7 +85,7 @@ class VersionCounter:
     def __init__(self) -> None:
         self.value = 0
 
-    def next(self) -> int:
+    def advance(self) -> int:
         """Return the next version."""
         self.value = max(self.value + 1, time.time_ns() // 1000)
         return self.value

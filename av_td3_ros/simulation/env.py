@@ -14,12 +14,12 @@ import numpy as np
 from av_td3_ros.driving.action import ACTION_SIZE, control_from_action
 from av_td3_ros.driving.frames import Control
 from av_td3_ros.driving.image import SIZE, STACK
-from av_td3_ros.driving.observation import VECTOR_SIZE, Observation
+from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
 from av_td3_ros.driving.reward import TERMS
 from av_td3_ros.driving.route import Route
 from av_td3_ros.driving.task import DrivingTask, TaskSettings, Tick
 from av_td3_ros.simulation.camera import Camera, CameraSettings
-from av_td3_ros.simulation.town import Town, default_town
+from av_td3_ros.simulation.town import default_town, Town
 from av_td3_ros.simulation.world import Collision, World
 
 TICK = 0.05
@@ -133,4 +133,3 @@ class TownEnv(gymnasium.Env):
                 'lateral': position.lateral, 'speed': self.world.state.speed,
                 'route_length': route.length, 'off_road': self.world.off_road,
                 'time': self.world.time_ns * 1e-9}
-

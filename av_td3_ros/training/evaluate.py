@@ -21,11 +21,11 @@ import numpy as np
 
 from av_td3_ros.driving.frames import Pose
 from av_td3_ros.driving.observation import Observation
-from av_td3_ros.driving.task import TaskSettings
+from av_td3_ros.driving.task import TaskSettings, trained_task
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy
-from av_td3_ros.learning.torch_archive import ArchiveRefused, read_archive
-from av_td3_ros.settings import build, declarations, flatten, SettingsError
+from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import Town, town_path, TownError
 
@@ -105,21 +105,6 @@ def evaluate(env: TownEnv, act: Callable[[Observation], np.ndarray],
     return Evaluation(tuple(scores))
 
 
-def trained_task(path: Path) -> TaskSettings:
-    """
-    Return the driving task that a checkpoint was trained on, from its configuration.
-
-    What the configuration does not say, as in files of other programs, has its default.
-    """
-    try:
-        config = read_archive(path).content.get('config') or {}
-    except (OSError, ArchiveRefused) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}') from None
-    known = {d.name for d in declarations(TaskSettings)}
-    return build(TaskSettings, {name: value for name, value in flatten(config).items()
-                                if name in known}, where=str(path))
-
-
 def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     """Return the command line's values."""
     parser = argparse.ArgumentParser(
@@ -146,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         policy.load_checkpoint(options.checkpoint)
         town = Town.load(options.town or town_path('town_b'))
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
-                      settings=trained_task(options.checkpoint))
+                      settings=trained_task(policy_config(options.checkpoint), TaskSettings()))
         routes = fixed_routes(town, options.routes, options.seed, *options.lengths)
     except (CheckpointError, SettingsError, TownError) as error:
         return str(error)

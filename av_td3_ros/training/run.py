@@ -36,7 +36,8 @@ class Run:
 
     Beside ``checkpoints/`` the folder holds ``settings.yaml`` (settings, seed, version),
     ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and the policy that was
-    evaluated best, ``best_policy.pth``. Raises :class:`RunError` where the folder holds a run of other settings, or, without ``resume``, any.
+    evaluated best, ``best_policy.pth``. Raises :class:`RunError` where the folder holds a run of
+    other settings, or, without ``resume``, any.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True) -> None:
@@ -150,8 +151,10 @@ class Run:
         speed = (learner.transitions - transitions) / span
         left = (steps - learner.transitions) / speed / 60.0 if speed > 0 else float('inf')
         recent = self._episodes
+
         def mean(key: str) -> float:
             return sum(float(e[key]) for e in recent) / max(len(recent), 1)
+
         return (f'{learner.transitions}/{steps} transitions, {speed:.0f}/s, '
                 f'{(learner.agent.total_it - updates) / span:.1f} updates/s, '
                 f'{left:.0f} min left; episode {self.episode}: '

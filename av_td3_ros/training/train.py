@@ -89,10 +89,12 @@ class Trainer:
     def __init__(self, run: Run, settings: RunSettings, town: Town, eval_town: Town) -> None:
         self.run, self.settings = run, settings
         simulation, limits = settings.simulation, settings.episode
+
         def environment(where: Town, seed: int) -> TownEnv:
             return TownEnv(where, vehicles=simulation.vehicles, seed=seed, settings=settings.task,
                            image_size=(simulation.image_width, simulation.image_height),
                            blank_camera=simulation.blank_camera)
+
         seed = settings.algorithm.seed
         self.env = environment(town, seed)
         self.eval_env = environment(eval_town, seed)
