@@ -49,8 +49,8 @@ class Learner:
     Learns from several vehicles' experience.
 
     Experience comes in through :meth:`begin`, :meth:`add` and :meth:`abandon`; :attr:`due` tells
-    how many updates the set ratio allows now. Nothing here depends on the time: the same experience
-    in the same order, with :meth:`update` called as often as is due, gives the same weights.
+    how many updates the set ratio allows now. Nothing here depends on the time: the same
+    experience in the same order, with :meth:`update` called as often as is due, gives the same weights.
 
     ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
     replay memory on disk, None keeps it in memory.

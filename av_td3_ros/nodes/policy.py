@@ -146,8 +146,9 @@ class PolicyNode(LifecycleNode):
         exploration = None
         if s.training and s.explore:
             exploration = Exploration(s.exploration, s.seed, stream_number(self.role))
-        self.driver = Driver(DrivingTask(self._task_settings, on_road), self._act, exploration=exploration,
-                             plans=self._plan if s.training else None)
+        self.driver = Driver(
+            DrivingTask(self._task_settings, on_road), self._act, exploration=exploration,
+            plans=self._plan if s.training else None)
 
     def _make_endpoints(self) -> None:
         s = self.settings
