@@ -145,15 +145,17 @@ class SimulatorNode(Node):
             self.create_subscription(
                 message, f'/carla/{self.settings.role_name}/{name}', callback, profile)
 
+        # What is ready together is taken in this order: a command, which may make the next tick,
+        # comes after all that was sent before it.
+        subscribe(PoseMsg, 'control/set_transform', self._on_transform)
+        subscribe(Twist, 'control/set_target_velocity', self._on_velocity)
+        subscribe(PoseStamped, 'goal', self._on_goal)
+        subscribe(Bool, 'vehicle_control_manual_override', self._on_override, qos.OVERRIDE)
+        subscribe(Bool, 'enable_autopilot', self._on_autopilot)
         subscribe(CarlaEgoVehicleControl, 'vehicle_control_cmd',
                   lambda message: self._on_command(message, manual=False))
         subscribe(CarlaEgoVehicleControl, 'vehicle_control_cmd_manual',
                   lambda message: self._on_command(message, manual=True))
-        subscribe(Bool, 'vehicle_control_manual_override', self._on_override, qos.OVERRIDE)
-        subscribe(Bool, 'enable_autopilot', self._on_autopilot)
-        subscribe(PoseStamped, 'goal', self._on_goal)
-        subscribe(PoseMsg, 'control/set_transform', self._on_transform)
-        subscribe(Twist, 'control/set_target_velocity', self._on_velocity)
         self.create_subscription(CarlaControl, '/carla/control', self._on_control, qos.STREAM)
 
     # Ticking

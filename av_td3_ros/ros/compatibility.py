@@ -14,8 +14,9 @@ import os
 from typing import Any, Callable, MutableMapping
 
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
+
+from av_td3_ros.ros.executor import OrderedExecutor
 
 
 def keep_on_this_host(environment: MutableMapping[str, str] | None = None) -> None:
@@ -35,7 +36,7 @@ def keep_on_this_host(environment: MutableMapping[str, str] | None = None) -> No
 def make_executor(context: Context | None = None, *, threads: int = 1,
                   events: bool = False) -> Any:
     """
-    Return an executor, single-threaded unless more ``threads`` are asked for.
+    Return an executor: single-threaded, but that reentrant callbacks have ``threads`` beside it.
 
     With ``events``, the events executor where rclpy has it (Kilted, and late patch releases of
     Jazzy). It calls back without building a wait set for every event, but it is experimental: it
@@ -49,9 +50,7 @@ def make_executor(context: Context | None = None, *, threads: int = 1,
             pass
         else:
             return EventsExecutor(context=context)
-    if threads > 1:
-        return MultiThreadedExecutor(num_threads=threads, context=context)
-    return SingleThreadedExecutor(context=context)
+    return OrderedExecutor(threads, context)
 
 
 def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> bool:

@@ -37,7 +37,8 @@ def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
     """
     Run the node that ``make_node`` returns until a signal, and return the exit status.
 
-    Nodes whose callbacks block (services that wait for another node) need several ``threads``.
+    Callbacks run one after the other; those that block (services that wait for another node) are
+    in a ReentrantCallbackGroup, which has ``threads`` of its own.
 
     A :class:`SettingsError`, on the command line or from the node, is one sentence on stderr and
     status 2. A node that is not gone ``deadline`` seconds after the signal, or at a second

@@ -1,0 +1,65 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""An executor that keeps the order of what came in, while services may wait."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.context import Context
+from rclpy.executors import (ConditionReachedException, Executor, ShutdownException,
+                             TimeoutException)
+
+
+class OrderedExecutor(Executor):
+    """
+    Runs callbacks one after the other in the thread that spins, reentrant ones in ``threads``.
+
+    Of what is ready together, rclpy yields subscriptions in the order in which they were made. A
+    MultiThreadedExecutor hands these to a pool that may start them in another order; a
+    SingleThreadedExecutor is held up by a service that waits for another node. Here, a run that
+    waits for its messages in step sees them in the same order every time, and only callbacks
+    in a ReentrantCallbackGroup, which must not touch what the others do, run beside them.
+    """
+
+    def __init__(self, threads: int, context: Context | None = None) -> None:
+        super().__init__(context=context)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix='service')
+        self._running: list[Future] = []
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Run one callback, or start a reentrant one; wait for it for up to ``timeout_sec``."""
+        self._once(timeout_sec, lambda: False)
+
+    def spin_once_until_future_complete(self, future: Any, timeout_sec: Any = None) -> None:
+        """As :meth:`spin_once`; return also when ``future`` is done and somebody wakes this."""
+        # rclpy's own executors add a callback to the future here, in every turn, and it stays.
+        self._once(timeout_sec, future.done)
+
+    def _once(self, timeout_sec: Any, condition: Callable[[], bool]) -> None:
+        try:
+            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec, None, condition)
+        except (ShutdownException, TimeoutException, ConditionReachedException):
+            return
+        if isinstance(getattr(entity, 'callback_group', None), ReentrantCallbackGroup):
+            self._running.append(self._pool.submit(_run, handler))
+        else:
+            _run(handler)
+        for done in [future for future in self._running if future.done()]:
+            self._running.remove(done)
+            done.result()
+
+    def shutdown(self, timeout_sec: float | None = None) -> bool:
+        """Stop, as :meth:`rclpy.executors.Executor.shutdown`."""
+        ended = super().shutdown(timeout_sec)
+        self._pool.shutdown(wait=False)
+        return ended
+
+
+def _run(handler: Any) -> None:
+    handler()
+    # A task that waits for another is taken up again by the executor.
+    if handler.done():
+        handler.result()
