@@ -24,7 +24,7 @@ SIZES = ((800, 600), (256, 192), (256, 144), (160, 120))
 
 def traffic(town: Town, index: int, count: int) -> Boxes:
     """Return the ``count`` cars on the spawn points nearest to one of them."""
-    places = np.array([spawn for spawn in town.spawn_points])
+    places = np.array(town.spawn_points)
     distance = np.hypot(*(places[:, :2] - places[index, :2]).T)
     near = places[[i for i in np.argsort(distance, kind='stable') if distance[i] > 7.0][:count]]
     sizes = [np.full(len(near), value) for value in (4.5, 1.85, 1.5)]

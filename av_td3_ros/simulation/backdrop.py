@@ -15,7 +15,7 @@ import numpy as np
 
 from av_td3_ros.simulation.jit import compiled
 from av_td3_ros.simulation.raster import in_sight, plane_of, project
-from av_td3_ros.simulation.scenery import BUILDING, BUSH, CONIFER, HOUSE, LAMP, TREE
+from av_td3_ros.simulation.scenery import BUILDING, CONIFER, HOUSE, LAMP, TREE
 from av_td3_ros.simulation.solids import fill, outline, packed, turned_away
 
 # Metres up to which things are drawn by a camera of 400 pixels focal length.
@@ -271,7 +271,8 @@ def draw_backdrop(view, spread, place, kind, size, colours, starts, grid, sun, a
             if starts[index] == starts[index + 1]:
                 continue
             x, y = grid[0] + (column + 0.5) * cell, grid[1] + (row + 0.5) * cell
-            if not in_sight(view, x, y, view[5], 0.71 * cell + 15.0, far, spread):
+            z, up = place[starts[index], 2], 20.0     # all of a cell's lie about as high as one
+            if not in_sight(view, x, y, z, 0.71 * cell + 15.0 + up, far, spread):
                 continue
             for i in range(starts[index], starts[index + 1]):
                 what = kind[i]

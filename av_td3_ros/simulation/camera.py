@@ -39,8 +39,8 @@ class CameraSettings:
     width: int = setting(800, 'image width in pixels', ge=8, le=4096)
     height: int = setting(600, 'image height in pixels', ge=8, le=4096)
     fov: float = setting(90.0, 'horizontal field of view in degrees', ge=10.0, le=160.0)
-    x: float = setting(2.0, 'mounting forward of the car\'s origin in m', ge=-20.0, le=20.0)
-    y: float = setting(0.0, 'mounting to the left of the car\'s origin in m', ge=-20.0, le=20.0)
+    x: float = setting(2.0, "mounting forward of the car's origin in m", ge=-20.0, le=20.0)
+    y: float = setting(0.0, "mounting to the left of the car's origin in m", ge=-20.0, le=20.0)
     z: float = setting(2.0, 'mounting above the ground in m', ge=0.2, le=100.0)
     roll: float = setting(0.0, 'mounting turned about x (forward) in degrees', ge=-180.0,
                           le=180.0)
@@ -48,7 +48,7 @@ class CameraSettings:
                            ge=-90.0, le=90.0)
     yaw: float = setting(0.0, 'mounting turned about z (up) in degrees: positive looks left',
                          ge=-180.0, le=180.0)
-    bonnet: bool = setting(False, 'whether the car\'s own body is drawn: its bonnet is seen '
+    bonnet: bool = setting(False, "whether the car's own body is drawn: its bonnet is seen "
                            'from a mounting such as x 0.2, z 1.25')
 
 

@@ -104,6 +104,8 @@ def _build() -> tuple[np.ndarray, np.ndarray]:
     face(DARK, (x, 0.5, s), (x, -0.5, s), (x, -0.5, 0.24), (x, 0.5, 0.24))
     face(DARK, (-x, -0.5, s), (-x, 0.5, s), (-x, 0.5, 0.26), (-x, -0.5, 0.26))
     face(PLATE, (-x, -0.15, 0.33), (-x, 0.15, 0.33), (-x, 0.15, 0.40), (-x, -0.15, 0.40))
+    # What the driver sees below the windows; from outside the panes hide it.
+    face(DARK, (rear, half, b), (front, half, b), (front, -half, b), (rear, -half, b))
     for wheel in _WHEELS:
         _wheel(face, both_sides, wheel)
     return np.array(faces, np.float64), np.array(materials, np.int64)
@@ -152,8 +154,9 @@ def lambert(corners, sun):
     return max(0.0, (nx * sun[0] + ny * sun[1] + nz * sun[2]) / length)
 
 
-@compiled('int64(float64[:, ::1], float64[:, :, ::1], int64[::1], float32[:, ::1], float32[:, ::1], '
-          'float64[:], float64[:], float64[:], float64[:], float32[:, :, ::1], float32[:, ::1])')
+@compiled('int64(float64[:, ::1], float64[:, :, ::1], int64[::1], float32[:, ::1], '
+          'float32[:, ::1], float64[:], float64[:], float64[:], float64[:], '
+          'float32[:, :, ::1], float32[:, ::1])')
 def place_cars(boxes, shape, materials, palette, paints, view, sun, ambient, direct, faces,
                colours):
     """

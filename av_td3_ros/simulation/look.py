@@ -61,7 +61,8 @@ def make_look(seed: int) -> Look:
     ambient = np.array([1.04, 1.0, 0.97]) * strength * (0.50 + 0.24 * clouds)
     light = ambient + direct * (0.35 + 0.65 * math.sin(height))
 
-    zenith = np.array([205.0, 140.0, 80.0]) * (1.0 - clouds) + np.array([176., 166., 158.]) * clouds
+    zenith = np.array([205.0, 140.0, 80.0])
+    zenith += clouds * (np.array([176.0, 166.0, 158.0]) - zenith)
     zenith = zenith * (0.8 + 0.3 * strength) * (1.0 - 0.15 * warmth) * rng.uniform(0.9, 1.1)
     near = np.array([232.0, 222.0, 208.0]) * (1.0 - 0.12 * clouds) * tint ** 1.3
     near = np.clip(near * (0.75 + 0.27 * strength), 0.0, 252.0)

@@ -23,7 +23,7 @@ from av_td3_ros.simulation.jit import compiled
 NEAR = 0.05      # m; what is nearer to the camera's plane is cut away
 _FINE = 16       # sub-scanlines of a row for flat polygons, which are thin: far markings
 _COARSE = 4
-_DETAIL = 50.0   # m; strips further away are drawn in their coarse form
+_DETAIL = 40.0   # m; strips further away are drawn in their coarse form
 _FLAT = 6.0      # rows; polygons lower than that are sampled finely
 
 
@@ -116,9 +116,9 @@ def cover(plane, width, screen, count, edges, depth, inverse):
     """
     Add a convex polygon's coverage to a plane.
 
-    ``plane`` is (H, >= width); ``screen`` (count, 2) are the corners in pixels. ``edges`` (2, H * 16) is scratch. Where ``depth`` (H, W), inverse
-    distances, is not empty, only pixels count in which the polygon's plane, ``inverse`` (3,) by
-    column, row and 1, lies at that depth.
+    ``plane`` is (H, >= width); ``screen`` (count, 2) are the corners in pixels. ``edges``
+    (2, H * 16) is scratch. Where ``depth`` (H, W), inverse distances, is not empty, only pixels
+    count in which the polygon's plane, ``inverse`` (3,) by column, row and 1, lies at that depth.
     """
     height = plane.shape[0]
     low, high = math.inf, -math.inf
@@ -225,9 +225,9 @@ def in_sight(view, x, y, z, radius, reach, spread):
     return aside - spread * ahead <= radius * math.sqrt(1.0 + spread * spread)
 
 
-@compiled('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], float32[::1], '
-          'int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], float64[::1], '
-          'uint8[:, :, ::1], int64, float64[:, ::1], float32[:, ::1])')
+@compiled('void(float64[:], float64, float32[:, :, ::1], float32[:, ::1], uint8[::1], '
+          'float32[::1], int32[::1], float32[:, :, ::1], float32[:, ::1], int32[::1], '
+          'float64[::1], uint8[:, :, ::1], int64, float64[:, ::1], float32[:, ::1])')
 def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, fine_spheres,
          starts, grid, planes, width, edges, depth):
     """
@@ -236,7 +236,7 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
     Those of a layer beyond the last plane shape the ground: they go into ``depth``.
 
     The first ten arrays are those of :class:`scene.Patches`; ``grid`` holds x, y, cell, columns,
-    rows, the largest radius and the largest reach.
+    rows, the largest radius, the largest reach, the middle height and how far heights lie from it.
     """
     corners, camera, clipped = np.empty((4, 3)), np.empty((4, 3)), np.empty((6, 3))
     screen, inverse = np.empty((6, 2)), np.zeros(3)
@@ -255,7 +255,8 @@ def pave(view, spread, coarse, coarse_spheres, layers, reaches, children, fine, 
             if starts[index] == starts[index + 1]:
                 continue
             x, y = grid[0] + (column + 0.5) * cell, grid[1] + (row + 0.5) * cell
-            if not in_sight(view, x, y, view[5], 0.71 * cell + grid[5], grid[6] * scale, spread):
+            if not in_sight(view, x, y, grid[7], 0.71 * cell + grid[5] + grid[8],
+                            grid[6] * scale, spread):
                 continue
             for c in range(starts[index], starts[index + 1]):
                 x, y, z, radius = (coarse_spheres[c, 0], coarse_spheres[c, 1],

@@ -23,7 +23,7 @@ _REACH = {'verge': 120.0, 'pavement': 250.0, 'kerb': 150.0, 'asphalt': 500.0, 'w
 _VERGE, _KERB, _INWARDS = 0.9, 0.16, 0.25
 _CELL = 32.0
 # Greatest error in m of a border's pieces, near the camera and far from it, and their length.
-_TOLERANCE, _PAINT_TOLERANCE, _ROUGH, _LONGEST = 0.025, 0.008, 0.15, 25.0
+_TOLERANCE, _PAINT_TOLERANCE, _ROUGH, _LONGEST = 0.04, 0.008, 0.15, 25.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Patches:
     fine: np.ndarray            # (P, 4, 3) float32
     fine_spheres: np.ndarray    # (P, 4) float32
     starts: np.ndarray          # (cells + 1,) int32, into the coarse quads
-    grid: np.ndarray            # (7,) float64
+    grid: np.ndarray            # (9,) float64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,7 +197,13 @@ def _sorted(coarse: np.ndarray, layers: np.ndarray, fine: list[np.ndarray],
         reaches[order].astype(np.float32),
         np.concatenate([[0], np.cumsum(counts[order])]).astype(np.int32),
         quads.astype(np.float32), _spheres(quads).astype(np.float32), starts,
-        np.array([*low, _CELL, columns, rows, spheres[:, 3].max(), reaches.max()], np.float64))
+        np.array([*low, _CELL, columns, rows, spheres[:, 3].max(), reaches.max(),
+                  *_middle(spheres[:, 2])], np.float64))
+
+
+def _middle(heights: np.ndarray) -> tuple[float, float]:
+    low, high = heights.min(), heights.max()
+    return 0.5 * (low + high), 0.5 * (high - low)
 
 
 def _spheres(quads: np.ndarray) -> np.ndarray:

@@ -26,8 +26,8 @@ _FULL = np.uint64(2**64 - 1)
 _SHARP = 6.0                # m; beyond, the fine texture fades as its texels shrink
 
 
-# The loops below run from 0 over whole (pieces of) arrays and write one array each: so the compiler
-# knows that no index is negative and can tell arrays apart, and makes vector instructions of them.
+# The loops below run from 0 over whole (pieces of) arrays and write one array each: so the
+# compiler knows that no index is negative, can tell arrays apart, and makes vector instructions.
 
 @compiled('void(float32[::1], float32, float32)', fastmath=True)
 def _distances(out, base, step):
@@ -214,14 +214,14 @@ def shade(view, ground, horizon, planes, words, depth, colours, haze, fine, coar
     """
     Colour ground and sky into ``out`` (H, W) and empty the layers' planes for the next frame.
 
-    ``planes`` (L, H, >= W) have rows of whole blocks of BLOCK pixels; ``words`` are the same bytes,
-    eight at a time. ``ground`` is the height of a flat town's ground in metres; with ``depth`` (H, W) the inverse
-    distances of an uneven one count instead. ``colours`` (1 + L, 5) are the ground's and the
-    layers', the last layer is the shadow, whose
-    first entry is the share of light that it takes away. ``haze`` is blue, green, red and
-    its reach in metres. ``directions`` (H, W) are the pixels' places in the panorama ``sky``
-    (elevation, azimuth), which is turned by ``heading`` columns. ``horizon`` is the distance in
-    metres where the ground ends. ``rows`` (7, W) is scratch.
+    ``planes`` (L, H, >= W) have rows of whole blocks of BLOCK pixels; ``words`` are the same
+    bytes, eight at a time. ``ground`` is the height of a flat town's ground in metres; with
+    ``depth`` (H, W) the inverse distances of an uneven one count instead. ``colours``
+    (1 + L, 5) are the ground's and the layers', the last layer is the shadow, whose first entry
+    is the share of light that it takes away. ``haze`` is blue, green, red and its reach in m.
+    ``directions`` (H, W) are the pixels' places in the panorama ``sky`` (elevation, azimuth),
+    which is turned by ``heading`` columns. ``horizon`` is the distance in metres where the
+    ground ends. ``rows`` (7, W) is scratch.
     """
     height, width = out.shape
     layers = planes.shape[0]

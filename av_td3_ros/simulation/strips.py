@@ -36,9 +36,10 @@ class Surface:
     Neighbouring lanes of one lane section that are paved alike.
 
     ``left`` and ``right`` are (K, 3): their outer borders seen along the road's direction, every
-    0.5 m. ``kind`` is 'asphalt', 'pavement' or 'kerb'; ``beside_left`` and ``beside_right`` are the kinds that join
-    on either side, or '' at the road's edge. ``pavement`` is the width of the pavement that a
-    junction's lane shall be given beyond its edges, because the roads that meet there have one.
+    0.5 m. ``kind`` is 'asphalt', 'pavement' or 'kerb'; ``beside_left`` and ``beside_right`` are
+    the kinds that join on either side, or '' at the road's edge. ``pavement`` is the width of the
+    pavement that a junction's lane shall be given beyond its edges, because the roads that meet
+    there have one.
     """
 
     kind: str

@@ -32,8 +32,8 @@ def road(elevation: str = '', mark: str = '', lanes: str = '') -> str:
                 f'<width sOffset="0" a="{WIDTH}" b="0" c="0" d="0"/>'
                 '<roadMark sOffset="0" type="solid" color="white" width="0.15"/></lane>')
 
-    return f'''<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="" version="1"
-north="0" south="0" east="0" west="0"/>
+    return f'''<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name=""
+version="1" north="0" south="0" east="0" west="0"/>
 <road name="r" length="{LENGTH}" id="1" junction="-1"><link/>
 <type s="0" type="town"><speed max="50" unit="km/h"/></type>
 <planView><geometry s="0" x="0" y="0" hdg="0" length="{LENGTH}"><line/></geometry></planView>

@@ -21,7 +21,7 @@ from av_td3_ros.driving.frames import Pose
 from av_td3_ros.settings import build, SettingsError
 from av_td3_ros.simulation import cars
 from av_td3_ros.simulation.camera import Boxes, Camera, CameraSettings
-from av_td3_ros.simulation.town import Town, default_town
+from av_td3_ros.simulation.town import default_town, Town
 
 SEED = 5
 
@@ -357,7 +357,7 @@ import hashlib, sys
 import numpy as np
 from av_td3_ros.driving.frames import Pose
 from av_td3_ros.simulation.camera import Boxes, Camera
-from av_td3_ros.simulation.town import Town, default_town
+from av_td3_ros.simulation.town import default_town, Town
 town = Town.load(default_town())
 camera = Camera(town, seed=11)
 digest = hashlib.sha256()
@@ -397,6 +397,23 @@ def test_seed_changes_the_look_but_not_the_geometry(town):
         bright = value > 0.5 * (value.max() + np.median(value))
         assert abs(np.flatnonzero(bright)[0] - 25 - line[0] % 1.0) < 1.5
         assert value[28:33].mean() > np.median(value[:15]) + 30.0
+
+
+@pytest.mark.parametrize('settings', [
+    CameraSettings(), CameraSettings(x=-20.0, z=60.0, pitch=55.0, yaw=-40.0),
+    CameraSettings(pitch=-15.0, roll=30.0, yaw=120.0, fov=50.0),
+    CameraSettings(width=256, height=192, z=1.0, pitch=25.0)])
+def test_nothing_in_sight_is_left_out(settings):
+    town = Town.load(default_town())
+    camera = Camera(town, settings, SEED)
+    spread = camera._spread
+    for pose in town.spawn_points[::80]:
+        others = boxes(*((p.x, p.y, p.z, p.yaw, 4.5, 1.8, 1.5, 1)
+                         for p in town.spawn_points[3::11]))
+        camera._spread = spread
+        image = camera.render(pose, others)
+        camera._spread = 1e3        # nothing is left out for lying aside
+        np.testing.assert_array_equal(image, camera.render(pose, others))
 
 
 def test_markings_are_seen_at_84_by_84(town):
