@@ -24,10 +24,10 @@ import numpy as np
 from . import replay_checks as checks
 from .replay_batch import Batch, BatchBuilder
 from .replay_chains import Chains
-from .replay_directory import Commit, DirectoryStore
+from .replay_directory import DirectoryStore
 from .replay_state import (copy_rows, find_rows, live_back, load_rows, ReplayWarning, Restored,
                            State)
-from .replay_store import (chain, COVERED, Layout, MemoryStore, ReplayError, TERMINATED,
+from .replay_store import (chain, Commit, COVERED, Layout, MemoryStore, ReplayError, TERMINATED,
                            TRUNCATED)
 
 __all__ = ['Batch', 'ReplayError', 'ReplayMemory', 'ReplayWarning', 'Restored']
@@ -244,13 +244,15 @@ class ReplayMemory:
         ``uncommitted`` rows (0 in memory, where nothing is ever committed).
         """
         with self._lock:
-            committed = self._store.last.head if self.directory else self._chains.head
+            committed = self._chains.head
+            if isinstance(self._store, DirectoryStore):
+                committed = self._store.last.head
             return {**self._counters, 'open': len(self._open),
                     'uncommitted': max(0, self._chains.head - committed)}
 
     @property
     def open_episodes(self) -> frozenset[int]:
-        """The streams that have an open episode."""
+        """Return the streams that have an open episode."""
         with self._lock:
             return frozenset(self._open)
 
@@ -403,4 +405,3 @@ class ReplayMemory:
                 'state': {'state': wanted.rng['state'], 'inc': wanted.rng['inc']},
                 'has_uint32': wanted.rng['has_uint32'], 'uinteger': wanted.rng['uinteger']}
             return result
-

@@ -120,10 +120,11 @@ class BatchBuilder:
     def _images(self, slots: np.ndarray) -> torch.Tensor:
         """Return the frames of ``slots`` (K, B) as (B, K, height, width)."""
         frames, batch = slots.shape
+        height, width = self._layout.image_shape or (0, 0)
         out = self._buffers.take((batch * frames, self._layout.frame_bytes))
         # One thread, deliberately: this is bound by memory, and waiting for a second one to be
         # scheduled costs ten times the copying where the processor is shared with other nodes.
         # 'clip' writes straight into ``out``; every slot is in range.
         self._store.frames.take(np.ascontiguousarray(slots.T).reshape(-1), axis=0, out=out,
                                 mode='clip')
-        return torch.from_numpy(out).view(batch, frames, *self._layout.image_shape)
+        return torch.from_numpy(out).view(batch, frames, height, width)

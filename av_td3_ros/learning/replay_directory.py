@@ -32,52 +32,19 @@ import json
 import mmap
 import os
 from pathlib import Path
-import struct
-from typing import NamedTuple
-import zlib
 
 import numpy as np
 
-from .replay_store import Layout, MemoryStore, ReplayError
+from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
 _FORMAT = 'av_td3_ros.replay'
 _VERSION = 1
-_MAGIC = b'AVTD3RPL'
-_COMMIT = struct.Struct('<8s3Q2I3Q')
-_CRC = struct.Struct('<I')
 # A disk writes a sector whole or not at all; two records never share a page.
 _COMMIT_STRIDE = 4096
 _NOTHING = 1 << 63
 
 # What sizes and times of files changed besides their data need not be durable.
 _sync = getattr(os, 'fdatasync', os.fsync)
-
-
-class Commit(NamedTuple):
-    """A commit record: what is durable, see the module's description of ``commits.bin``."""
-
-    number: int = 0
-    tail: int = 0
-    head: int = 0
-    chain: int = 0
-    session: int = 0
-    added: int = 0
-    abandoned: int = 0
-    lost: int = 0
-
-    def pack(self) -> bytes:
-        """Return the record's bytes."""
-        packed = _COMMIT.pack(_MAGIC, *self)
-        return packed + _CRC.pack(zlib.crc32(packed))
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Commit | None:
-        """Return the record in ``data``, or None where there is no valid one."""
-        packed, crc = data[:_COMMIT.size], data[_COMMIT.size:_COMMIT.size + _CRC.size]
-        if len(crc) < _CRC.size or zlib.crc32(packed) != _CRC.unpack(crc)[0] \
-                or packed[:len(_MAGIC)] != _MAGIC:
-            return None
-        return cls(*_COMMIT.unpack(packed)[1:])
 
 
 class DirectoryStore(MemoryStore):

@@ -14,8 +14,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from .replay_directory import Commit, DirectoryStore
-from .replay_store import Layout, MemoryStore, ReplayError
+from .replay_directory import DirectoryStore
+from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
 VERSION = 1
 
@@ -196,7 +196,7 @@ def load_rows(source: MemoryStore, target: MemoryStore, tail: int, head: int) ->
     first, last = tail % source.slots, tail % source.slots + head - tail
     for part in (slice(first, min(last, source.slots)), slice(0, max(0, last - source.slots))):
         target.records[part] = source.records[part]
-        if source.frames is not None:
+        if source.frames is not None and target.frames is not None:
             target.frames[part] = source.frames[part]
 
 

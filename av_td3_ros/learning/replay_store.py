@@ -27,6 +27,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import struct
+from typing import NamedTuple
 import zlib
 
 import numpy as np
@@ -35,6 +36,8 @@ TERMINATED = 1
 TRUNCATED = 2
 
 _U32 = struct.Struct('<I')
+_MAGIC = b'AVTD3RPL'
+_COMMIT = struct.Struct('<8s3Q2I3Q')
 # What a row's CRC covers begins here; so the same experience always has the same CRC.
 COVERED = 10
 
@@ -62,7 +65,7 @@ class Layout:
     @property
     def live(self) -> int:
         """
-        The largest number of live rows.
+        Return the largest number of live rows.
 
         Beyond the capacity there is room for the one additional row of each episode; where
         episodes are shorter than 200 steps, the memory holds fewer transitions.
@@ -81,7 +84,7 @@ class Layout:
 
     @functools.cached_property
     def record(self) -> np.dtype:
-        """The type of a record."""
+        """Return the type of a record."""
         fields = [('crc', '<u4'), ('chain', '<u4'), ('session', '<u2'), ('flags', '<u2'),
                   ('back', '<u4'), ('row', '<u8'), ('action', '<f4', (self.action_dim,)),
                   ('reward', '<f4'), ('vector', '<f4', (self.vector_dim,))]
@@ -93,6 +96,37 @@ class Layout:
 def chain(crc: int, before: int) -> int:
     """Return the ``chain`` of a row with ``crc`` after a row whose chain is ``before``."""
     return zlib.crc32(_U32.pack(crc), before)
+
+
+class Commit(NamedTuple):
+    """
+    What a commit makes durable: the rows ``tail <= r < head``, and the counters.
+
+    ``chain`` is that of row head - 1. ``replay_directory`` tells what is made of it on disk.
+    """
+
+    number: int = 0
+    tail: int = 0
+    head: int = 0
+    chain: int = 0
+    session: int = 0
+    added: int = 0
+    abandoned: int = 0
+    lost: int = 0
+
+    def pack(self) -> bytes:
+        """Return the commit record's bytes."""
+        packed = _COMMIT.pack(_MAGIC, *self)
+        return packed + _U32.pack(zlib.crc32(packed))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Commit | None:
+        """Return the commit in ``data``, or None where there is no valid one."""
+        packed, crc = data[:_COMMIT.size], data[_COMMIT.size:_COMMIT.size + _U32.size]
+        if len(crc) < _U32.size or zlib.crc32(packed) != _U32.unpack(crc)[0] \
+                or packed[:len(_MAGIC)] != _MAGIC:
+            return None
+        return cls(*_COMMIT.unpack(packed)[1:])
 
 
 class MemoryStore:
@@ -120,7 +154,7 @@ class MemoryStore:
         """Store a row: a record, (1,), and a contiguous uint8 frame; over what the slot held."""
         slot = row % self.slots
         self.records[slot] = record[0]
-        if frame is not None:
+        if frame is not None and self.frames is not None:
             self.frames[slot] = frame.reshape(-1)
 
     def blocked(self, head: int, session: int) -> bool:
@@ -131,7 +165,7 @@ class MemoryStore:
         """Return the first row written since the last call."""
         return 0
 
-    def commit(self, commit: object, dirty: int) -> None:
+    def commit(self, commit: Commit, dirty: int) -> None:
         """Make rows durable; memory never is."""
 
     def chain_at(self, row: int) -> int:

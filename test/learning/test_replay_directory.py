@@ -5,7 +5,6 @@
 import errno
 import json
 import os
-from pathlib import Path
 import random
 import resource
 import shutil
@@ -15,16 +14,11 @@ import sys
 import threading
 import time
 
-import numpy as np
-import pytest
-
 from av_td3_ros.learning import replay_directory
 from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import replay_child  # noqa: E402, I100
-
+import numpy as np
+import pytest
+import replay_child
 
 
 class Children:
@@ -106,12 +100,18 @@ def test_crash_after_any_row_leaves_whole_rows(tmp_path, commit_every):
     # In a full ring, where each row is written over another one.
     memory = replay_child.open_memory(tmp_path / 'replay', 20)
     grow(memory, 150)
-    for _ in range(60):
+    memory.commit()
+    commits = set()
+    for _ in range(memory.layout.slots):
         grow(memory, 1, commit_every)
+        last = memory._store.last
+        commits.add(last.head)
         crashed = image_of(tmp_path / 'replay', tmp_path / 'crashed')
         with replay_child.open_memory(crashed, 20) as after:
-            replay_child.check(after, memory._store.last.head)
-            assert after._chains.head == memory._store.last.head
+            replay_child.check(after, last.head)
+            assert (after._chains.tail, after._chains.head) == (last.tail, last.head)
+    # Without any commit asked for, they came when the spare rows were used up.
+    assert len(commits) > 1
     memory.close()
 
 

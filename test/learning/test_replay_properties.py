@@ -5,22 +5,17 @@
 import os
 from pathlib import Path
 import shutil
-import sys
 import tempfile
 from unittest import mock
 import warnings
 
+from av_td3_ros.learning import replay_directory
+from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, RuleBasedStateMachine
 import numpy as np
 import pytest
-
-from av_td3_ros.learning import replay_directory
-from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from replay_reference import check, Reference  # noqa: E402, I100
+from replay_reference import check, Reference
 
 STREAMS = st.integers(0, 2)
 
@@ -182,3 +177,27 @@ TestReplay.settings = settings(max_examples=int(os.environ.get('REPLAY_EXAMPLES'
                                derandomize='REPLAY_EXAMPLES' not in os.environ,
                                stateful_step_count=30, deadline=None,
                                suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_streams_of_very_different_pace(seed):
+    # A slow stream's last rows lie at the very edge of the ring when its next one comes.
+    chance = np.random.default_rng(seed)
+    capacity, stack = int(chance.integers(1, 12)), int(chance.integers(2, 6))
+    memory = ReplayMemory(capacity, image_shape=(1, 1), stack=stack, vector_dim=1, n_step=2)
+    reference = Reference(capacity, memory.layout.live, stack, 2, 0.99, True)
+    for number in range(400):
+        # Every few rows, then as far apart as the live rows allow.
+        slow = chance.random() < (0.3 if number % 100 < 30 else 1.5 / memory.layout.live)
+        stream = int(slow)
+        observation = np.full((1, 1), number % 256, np.uint8), np.array([number], np.float32)
+        if stream not in reference.open or chance.random() < 0.01:
+            memory.begin_episode(stream, *observation)
+            reference.begin_episode(stream, *observation)
+        else:
+            transition = (np.zeros(2, np.float32), number, False, False, *observation)
+            memory.add(stream, *transition)
+            reference.add(stream, *transition)
+        assert memory._chains.whole_transitions().tolist() == reference.whole()
+        assert len(memory) == len(reference.whole())
+    check(memory, reference)

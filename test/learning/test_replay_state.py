@@ -8,11 +8,10 @@ from pathlib import Path
 import subprocess
 import sys
 
+from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 import numpy as np
 import pytest
 import torch
-
-from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 
 VECTOR = np.zeros(3, np.float32)
 
@@ -52,7 +51,7 @@ def test_state_is_plain_and_small(tmp_path):
         assert state['directory'] == str(tmp_path)
 
 
-RESUME = '''
+RESUME = """
 import sys, torch, numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_replay_state import flat, grow
@@ -63,7 +62,7 @@ with flat(sys.argv[2] + '/replay', seed=99) as memory:
     grow(memory, 30)
     rows += [memory.sample_rows(10).tolist() for _ in range(5)]
 print(rows)
-'''
+"""
 
 
 def test_another_process_goes_on_exactly(tmp_path):

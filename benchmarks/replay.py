@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Times the replay memory, in memory and from a memory-mapped directory; prints one JSON line.
+
+The other side is Stable-Baselines3's DictReplayBuffer, where it can be imported; both are
+measured in turn in the same run, the median and the 10th and 90th percentile reported. The
+part ``--kills N`` kills a process that fills a directory N times at random moments, and reads
+back every row each time.
+
+Usage: replay.py [--rows 100000] [--directory DIR] [--threads 2] [--kills 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import platform
+import shutil
+import sys
+import tempfile
+import time
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'test' / 'learning')]
+
+from av_td3_ros.learning.replay import ReplayMemory  # noqa: E402, I100, I202
+
+EPISODE = 500
+CACHE = np.random.default_rng(0).integers(0, 255, (64, 84, 84), dtype=np.uint8)
+
+
+def percentiles(seconds):
+    """Return the median, 10th and 90th percentile in milliseconds."""
+    low, middle, high = np.percentile(np.array(seconds) * 1e3, [10, 50, 90])
+    return {'p50_ms': round(middle, 4), 'p10_ms': round(low, 4), 'p90_ms': round(high, 4)}
+
+
+def timed(call):
+    """Return what a call takes in seconds; what it returns is let go of after that."""
+    start = time.perf_counter()
+    result = call()
+    stop = time.perf_counter()
+    del result
+    return stop - start
+
+
+def in_turn(calls, repeats):
+    """
+    Time several calls in turn, so that what else the machine does hits all of them.
+
+    In blocks of twenty, as a learner calls one of them and never the other: an allocator that
+    is upset by one is not held against the next.
+    """
+    times = {name: [] for name in calls}
+    for _ in range(max(1, repeats // 20)):
+        for name, call in calls.items():
+            times[name] += [timed(call) for _ in range(22)][2:]
+    return {name: percentiles(values) for name, values in times.items()}
+
+
+def grow(memory, rows):
+    """Add rows of one vehicle's episodes."""
+    vector, action = np.zeros(23, np.float32), np.zeros(2, np.float32)
+    for i in range(rows):
+        frame = CACHE[i % 64]
+        if i % EPISODE == 0:
+            memory.begin_episode(0, frame, vector)
+        else:
+            memory.add(0, action, 1.0, False, i % EPISODE == EPISODE - 1, frame, vector)
+
+
+def stable_baselines(rows):
+    """Return a full buffer of Stable-Baselines3, or None where it is not installed."""
+    try:
+        from gymnasium import spaces
+        import stable_baselines3
+        from stable_baselines3.common.buffers import DictReplayBuffer
+    except ImportError:
+        return None, None
+    observations = spaces.Dict({'image': spaces.Box(0, 255, (4, 84, 84), np.uint8),
+                                'vector': spaces.Box(-1, 1, (23,), np.float32)})
+    buffer = DictReplayBuffer(rows, observations, spaces.Box(-1, 1, (2,), np.float32),
+                              device='cpu', handle_timeout_termination=False)
+    for arrays in (buffer.observations, buffer.next_observations):
+        for array in arrays.values():
+            array[:] = 1
+    buffer.pos, buffer.full = 0, True
+    return buffer, stable_baselines3.__version__
+
+
+def bytes_of(memory):
+    """Return the bytes of a full memory for each transition of its capacity."""
+    arrays = (memory._store.frames, memory._store.records, memory._chains.back,
+              memory._chains.ahead)
+    return round(sum(array.nbytes for array in arrays) / memory.layout.capacity, 1)
+
+
+def main():
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--rows', type=int, default=100_000)
+    parser.add_argument('--sb3-rows', type=int, default=8000)
+    parser.add_argument('--directory', help='on the disk to measure (default: a temporary one)')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--repeats', type=int, default=200)
+    parser.add_argument('--kills', type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    folder = Path(tempfile.mkdtemp(dir=options.directory))
+    try:
+        print(json.dumps(measure(options, folder)))
+    finally:
+        shutil.rmtree(folder)
+
+
+def measure(options, folder):
+    """Return all figures."""
+    result = {'machine': platform.processor() or platform.machine(), 'cpus': os.cpu_count(),
+              'load': [round(value, 1) for value in os.getloadavg()], 'rows': options.rows,
+              'torch': torch.__version__, 'numpy': np.__version__}
+    on_disk = ReplayMemory(options.rows, directory=folder / 'replay')
+    grow(on_disk, options.rows - 5000)
+    on_disk.commit()
+    commits, adds = [], []
+    # Into new blocks of the disk first, then over old ones, as a full ring does.
+    for _ in range(20):
+        adds.append(timed(lambda: grow(on_disk, 1000)) / 1000)
+        commits.append(timed(on_disk.commit))
+    result['commit_1000'] = percentiles(commits)
+    result['add'] = percentiles(adds)
+    state = on_disk.state_dict()
+    on_disk.close()
+    opened = []
+    for _ in range(5):
+        opened.append(timed(lambda: ReplayMemory(options.rows,
+                                                 directory=folder / 'replay').close()))
+    result['reopen'] = percentiles(opened)
+    on_disk = ReplayMemory(options.rows, directory=folder / 'replay')
+    result['load_state_dict'] = percentiles([timed(lambda: on_disk.load_state_dict(state))])
+    in_memory = ReplayMemory(options.rows)
+    grow(in_memory, options.rows)
+    sb3, result['sb3_version'] = stable_baselines(options.sb3_rows)
+    # The first touch of each page of a map is a fault: a one-off, reported by itself.
+    result['mapped_first_touch_256'] = percentiles(
+        [timed(lambda: on_disk.sample(256)) for _ in range(20)])
+    for _ in range(options.rows // 100):
+        on_disk.sample(256)
+    for size in (64, 256):
+        calls = {'memory': lambda: in_memory.sample(size), 'mapped': lambda: on_disk.sample(size)}
+        if sb3:
+            calls['sb3'] = lambda: sb3.sample(size)
+        figures = in_turn(calls, options.repeats)
+        figures['mapped_over_memory'] = round(figures['mapped']['p50_ms']
+                                              / figures['memory']['p50_ms'], 3)
+        if sb3:
+            for name in ('memory', 'mapped'):
+                figures[f'times_faster_{name}'] = round(figures['sb3']['p50_ms']
+                                                        / figures[name]['p50_ms'], 2)
+        result[f'sample_{size}'] = figures
+    result['bytes_per_transition'] = bytes_of(in_memory)
+    on_disk.close()
+    if options.kills:
+        import test_replay_directory  # its helpers stand beside it
+        start = time.perf_counter()
+        rows = test_replay_directory.kill_loop(folder / 'kills', options.kills, 2000, 100,
+                                               seed=int(start * 1e6), longest=0.4)
+        result['kills'] = {'survived': options.kills, 'rows': rows,
+                           'seconds': round(time.perf_counter() - start, 1)}
+    return result
+
+
+if __name__ == '__main__':
+    main()
