@@ -245,6 +245,15 @@ def runtime():
     return env
 
 
+def tool(name):
+    """Return the path of a build tool, of ``.venv`` or (where that sees it) of the system."""
+    path = shutil.which(name, path=f"{VENV}/bin:{os.environ['PATH']}")
+    if path is None:
+        raise SetupError(f'{name} is missing; install it (Debian, Ubuntu: sudo apt install '
+                         f"{'ninja-build' if name == 'ninja' else name}) and run this again.")
+    return path
+
+
 def map_include_folders():
     """
     Point the wheels' CMake files at this machine's Python and NumPy headers.
@@ -279,12 +288,12 @@ def build_carla_msgs(progress):
                AMENT_PREFIX_PATH=os.pathsep.join(prefixes))
     build = CACHE / 'build' / 'carla_msgs'
     shutil.rmtree(build, ignore_errors=True)
-    run([VENV / 'bin' / 'cmake', '-G', 'Ninja', '-S', ROOT / 'interfaces' / 'carla_msgs',
+    run([tool('cmake'), '-G', 'Ninja', '-S', ROOT / 'interfaces' / 'carla_msgs',
          '-B', build, f'-DCMAKE_INSTALL_PREFIX={VENV}',
          f"-DCMAKE_PREFIX_PATH={';'.join(prefixes)}",
          f'-DPython3_EXECUTABLE={PYTHON}', '-DCMAKE_BUILD_TYPE=Release',
          '-DBUILD_TESTING=OFF'], progress, env=env)
-    run([VENV / 'bin' / 'ninja', '-C', build, 'install'], progress, env=env,
+    run([tool('ninja'), '-C', build, 'install'], progress, env=env,
         what='Building the carla_msgs messages')
     shutil.rmtree(build, ignore_errors=True)
 
