@@ -90,6 +90,11 @@ class Learner:
         """Close a stream's episode where experience was lost."""
         self.replay.abandon(stream)
 
+    def abandon_all(self) -> None:
+        """Close every open episode: those of a checkpoint do not go on where it was loaded."""
+        for stream in self.replay.open_episodes:
+            self.replay.abandon(stream)
+
     @property
     def learning(self) -> bool:
         """Whether enough experience is there to learn from."""

@@ -33,7 +33,8 @@ class LearnerWorker:
     forgiven and counted in :attr:`skipped`.
 
     ``on_update`` is called in the thread after each update with its report. A loss that is not
-    finite stops learning but not the thread: :attr:`failure` says what happened, jobs go on.
+    finite, or any other error in an update, stops learning but not the thread: :attr:`failure`
+    says what happened, jobs go on.
     """
 
     def __init__(self, learner: Learner, *, lockstep: bool,
@@ -122,11 +123,12 @@ class LearnerWorker:
             return
         try:
             report = self._learner.update()
-        except LearningStopped as error:
-            self.failure = str(error)
-            logger.error('Learning has stopped: %s', error)
+            self._on_update(self._learner, report)
+        except Exception as error:  # jobs go on: a save above all
+            self.failure = str(error) if isinstance(error, LearningStopped) \
+                else f'{type(error).__name__}: {error}'
+            logger.error('Learning has stopped: %s', self.failure)
             return
-        self._on_update(self._learner, report)
         if not self._lockstep:
             self.skipped += self._learner.forgive(_MOST_OWED)
 

@@ -28,10 +28,11 @@ from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 import torch
 
-from av_td3_ros.driving.driver import Driver, Kind, Phase, STOP, Transition
+from av_td3_ros.driving.action import ACTION_SIZE
+from av_td3_ros.driving.driver import Driver, Phase, STOP, Transition
 from av_td3_ros.driving.exploration import Exploration
-from av_td3_ros.driving.image import ImageError
-from av_td3_ros.driving.observation import Observation
+from av_td3_ros.driving.image import ImageError, SIZE, STACK
+from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
 from av_td3_ros.driving.pairing import Answer, StampPairer
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.start import Request
@@ -49,6 +50,7 @@ from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FR
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
+from av_td3_ros.ros.warnings import Warnings
 from av_td3_ros.settings import as_dict, SettingsError
 
 
@@ -62,6 +64,7 @@ class PolicyNode(LifecycleNode):
         self.role = self.get_namespace().rsplit('/', 1)[-1]
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._active = False
+        self._warnings = Warnings(self)
         self.policy = Policy()
         if self.settings.autostart:
             if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
@@ -79,6 +82,7 @@ class PolicyNode(LifecycleNode):
             self._task_settings = s.task
             if s.checkpoint:
                 info = self.policy.load_checkpoint(s.checkpoint)
+                check_fit(self.policy)
                 self._task_settings = trained_task(policy_config(s.checkpoint), s.task)
                 self.get_logger().info(f'drives with {s.checkpoint}, iteration {info.total_it}')
                 if self._task_settings != s.task:
@@ -87,17 +91,18 @@ class PolicyNode(LifecycleNode):
                         'parameters')
             if s.routes_file:
                 self._plans = file_plans(s.routes_file)
-        except (CheckpointError, SettingsError) as error:
+        except (CheckpointError, PolicyRefused, SettingsError) as error:
+            self.policy = Policy()
             self._failure = str(error)
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
         self._pairer: StampPairer = StampPairer()
         self._stream, self._sequence = secrets.randbits(62), 0
         self.progress: weights.Progress | None = None
-        self._version = 0
+        self._own_progress: weights.Progress | None = None
+        self._version = self._refused = 0
         self._awaiting: tuple[int, int, float] | None = None
         self._counts = {'commands': 0, 'rejected': 0, 'late_lockstep': 0, 'refused_weights': 0}
-        self._reasons: dict[str, float] = {}
         self._result: Any = None
         self._latency: list[float] = []
         self._make_driver(None)
@@ -110,17 +115,26 @@ class PolicyNode(LifecycleNode):
             self._task.publish(String(data=json.dumps({
                 'stream': self._stream, 'role': self.role, **as_dict(self._task_settings),
                 'exploration': as_dict(self.settings.exploration)})))
-        self._active = True
-        return super().on_activate(state)
+        result = super().on_activate(state)
+        self._active = result == TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Brake, then fall silent."""
+        """Brake, then fall silent; an open episode is abandoned."""
         self._brake()
         self._active = False
+        self._start_anew()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take every endpoint away again."""
+        self._destroy_endpoints()
+        self.policy = Policy()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to where nothing is configured."""
+        self.destroy_node_endpoints()
         self._destroy_endpoints()
         self.policy = Policy()
         return TransitionCallbackReturn.SUCCESS
@@ -155,11 +169,13 @@ class PolicyNode(LifecycleNode):
         make, listen = self.create_publisher, self.create_subscription
         self._command = self.create_lifecycle_publisher(
             CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM)
+        # What is ready together is taken in this order: the picture, which brings the decision,
+        # comes after all that was sent before it.
         self._subscriptions_made = [
-            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM),
-            listen(Odometry, 'odometry', self._on_odometry, qos.STREAM),
             listen(Path, 'waypoints', self._on_route, qos.ROUTE),
             listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM),
+            listen(Odometry, 'odometry', self._on_odometry, qos.STREAM),
+            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM),
             listen(UInt8MultiArray, f'{s.trainer}/weights', self._on_weights, qos.WEIGHTS)]
         self._publishers_made = []
         if s.training:
@@ -191,8 +207,9 @@ class PolicyNode(LifecycleNode):
         self.destroy_timer(self._timer)
         for subscription in self._subscriptions_made:
             self.destroy_subscription(subscription)
-        for publisher in [*self._publishers_made, self._command]:
+        for publisher in self._publishers_made:
             self.destroy_publisher(publisher)
+        self.destroy_lifecycle_publisher(self._command)
 
     # Input
 
@@ -203,7 +220,7 @@ class PolicyNode(LifecycleNode):
         try:
             picture = read_image(message)
         except MessageError as error:
-            self._reject(str(error))
+            self._reject('image', error)
             return
         self._check_time(stamp)
         self._arrival = time.monotonic()
@@ -217,7 +234,7 @@ class PolicyNode(LifecycleNode):
         try:
             state = read_odometry(message)
         except MessageError as error:
-            self._reject(str(error))
+            self._reject('odometry', error)
             return
         self._check_time(state.stamp)
         for answer in self._pairer.add_state(state.stamp, state):
@@ -227,7 +244,7 @@ class PolicyNode(LifecycleNode):
         try:
             self.driver.set_route(Route(read_path(message)))
         except (MessageError, RouteError) as error:
-            self._reject(str(error))
+            self._reject('route', error)
             self.driver.set_route(None)
 
     def _on_collision(self, message: CarlaCollisionEvent) -> None:
@@ -239,10 +256,14 @@ class PolicyNode(LifecycleNode):
 
     def _check_time(self, stamp: int) -> None:
         if self._pairer.went_back(stamp):
-            self._warn('simulation time was set back: the episode is abandoned')
-            self._pairer.clear()
-            self._awaiting = None
-            self._send(self.driver.reset())
+            self._warnings.warn('time', 'simulation time was set back: the episode is abandoned')
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Forget everything about the ticks so far."""
+        self._pairer.clear()
+        self._awaiting = None
+        self._send(self.driver.reset())
 
     def _load_town(self, world: CarlaWorldInfo | None) -> None:
         """Read the map in a thread of its own: it takes seconds, and images go on coming."""
@@ -252,19 +273,22 @@ class PolicyNode(LifecycleNode):
         try:
             from av_td3_ros.simulation.town import Town, TownError
         except ImportError as error:
-            self._warn(f'the map cannot be read without {error.name}: only the distance from '
-                       'the route counts as leaving the road, and routes need routes_file')
+            self._warnings.warn('map', f'the map cannot be read without {error.name}: only the '
+                                'distance from the route counts as leaving the road, and routes '
+                                'need routes_file')
             return
         s = self.settings
         try:
             town = Town.load(s.town) if world is None else Town.from_opendrive(
                 world.opendrive, world.map_name)
+            plans = town_plans(town, s.episode, s.seed, stream_number(self.role))
+            plans(0)  # a town without such a route says so here
         except TownError as error:
             self.get_logger().error(str(error))
             return
         self.driver.task.on_road = town.on_road
         if self._plans is None:
-            self._plans = town_plans(town, s.episode, s.seed, stream_number(self.role))
+            self._plans = plans
         self.get_logger().info(f'map {town.name}: {len(town.spawn_points)} starts')
 
     # Output
@@ -279,24 +303,37 @@ class PolicyNode(LifecycleNode):
             self._send(self.driver.observe_alone())
             self._publish(self.driver.decide())
             return
-        if self._plans is None and self.settings.training:
+        if self.settings.training and not self._prepared:
             self._publish(STOP)
             return
         try:
             transitions, request = self.driver.observe(answer.state, picture, encoding)
         except ImageError as error:
-            self._reject(str(error))
+            self._reject('image', error)
             return
         self._send(transitions)
         self._request(request)
-        if self.settings.lockstep and any(t.kind is Kind.STEP for t in transitions) \
-                and self._experience.get_subscription_count():
+        if transitions and self.settings.lockstep and self._experience.get_subscription_count():
             self._awaiting = answer.stamp, self._sequence - 1, time.monotonic()
         else:
             self._act_now()
 
+    @property
+    def _prepared(self) -> bool:
+        """
+        Whether training episodes can be driven.
+
+        There are routes; and in lockstep, where what is done may not depend on when the nodes find
+        each other, an episode begins once the training node listens and is heard.
+        """
+        if self._plans is None:
+            return False
+        return (not self.settings.lockstep or self.driver.phase is Phase.DRIVING
+                or (self.progress is not None and self._version > 0
+                    and self._experience.get_subscription_count() > 0))
+
     def _act_now(self) -> None:
-        progress = self.progress
+        progress = self._own_progress if self.settings.lockstep else self.progress
         learned, random = (0, False) if progress is None else (
             progress.transitions, not progress.learning and self.settings.explore)
         self._publish(self.driver.decide(learned, random))
@@ -309,7 +346,7 @@ class PolicyNode(LifecycleNode):
 
     def _act(self, observation: Observation) -> np.ndarray:
         if self.policy.info is None:
-            self._warn('no weights yet: braking')
+            self._warnings.warn('weights', 'no weights yet: braking')
             return np.array([0.0, -1.0], dtype=np.float32)
         return self.policy.act(observation)
 
@@ -353,36 +390,51 @@ class PolicyNode(LifecycleNode):
             new = weights.decode(message.data)
             if new.version <= self._version:
                 raise PolicyRefused(f'version {new.version} is not newer than {self._version}')
-            self.policy.load(new.policy)
+            # A newer version that is refused is not waited for.
+            self._refused = new.version
+            self._use(new.policy)
+            self._version = new.version
         except (weights.WeightsError, PolicyRefused) as error:
             self._counts['refused_weights'] += 1
-            self._warn(f'weights refused, the present ones are kept: {error}')
-            return
-        self._version = new.version
+            self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
+                                f'{error}')
         self._continue()
+
+    def _use(self, packed: memoryview) -> None:
+        """Take weights into use, if they are for what this node sees and does."""
+        new, present = Policy(), self.policy.info
+        info = new.load(packed)
+        if present is not None and info.architecture != present.architecture:
+            raise PolicyRefused(f'they are for the encoder {info.architecture}, and the present '
+                                f'ones for {present.architecture}')
+        check_fit(new)
+        self.policy = new
 
     def _on_progress(self, message: UInt64MultiArray) -> None:
         try:
-            self.progress = weights.decode_progress(message.data)
+            self.progress = progress = weights.decode_progress(message.data)
         except weights.WeightsError as error:
-            self._reject(str(error))
+            self._reject('progress', error)
             return
-        self._continue()
+        if progress.stream == self._stream:
+            self._own_progress = progress
+            self._continue()
 
     def _continue(self) -> None:
         """In lockstep: act once the learner has taken the experience and its weights are here."""
-        progress = self.progress
+        progress = self._own_progress
         if self._awaiting is None or progress is None or not self._active:
             return
-        if progress.stream == self._stream and progress.sequence >= self._awaiting[1] \
-                and progress.version <= self._version:
+        if progress.sequence >= self._awaiting[1] \
+                and progress.version <= max(self._version, self._refused):
             self._awaiting = None
             self._act_now()
 
     def _finish_waiting(self) -> None:
         self._awaiting = None
         self._counts['late_lockstep'] += 1
-        self._warn('the learner did not answer in time: driving on with the weights at hand')
+        self._warnings.warn('lockstep', 'the learner did not answer in time: driving on with the '
+                            'weights at hand')
         self._act_now()
 
     def _on_timer(self) -> None:
@@ -399,9 +451,10 @@ class PolicyNode(LifecycleNode):
 
     def _await_loaded(self, call: Callable[[], Trigger.Response]) -> Trigger.Response:
         """Answer a load only once the vehicle drives with the weights that were loaded."""
-        before, begun = self._version, time.monotonic()
+        begun = time.monotonic()
         answer = call()
-        while answer.success and self._version == before:
+        loaded = weights.version_in(answer.message)
+        while answer.success and self._version < loaded:
             if time.monotonic() - begun > self.settings.service_timeout:
                 answer.success = False
                 answer.message += '; but its weights have not reached the policy node'
@@ -410,17 +463,9 @@ class PolicyNode(LifecycleNode):
 
     # Reports
 
-    def _reject(self, reason: str) -> None:
+    def _reject(self, what: str, reason: Exception) -> None:
         self._counts['rejected'] += 1
-        self._warn(f'not used: {reason}')
-
-    def _warn(self, reason: str) -> None:
-        """Say each thing at once, and then at most every five seconds."""
-        now = time.monotonic()
-        key = reason[:40]
-        if now - self._reasons.get(key, -10.0) > 5.0:
-            self._reasons[key] = now
-            self.get_logger().warning(reason)
+        self._warnings.warn(what, f'not used: {reason}')
 
     def _report_driving(self) -> Report:
         latency, self._latency = self._latency, []
@@ -452,6 +497,18 @@ class PolicyNode(LifecycleNode):
         if self.settings.training and not self._experience.get_subscription_count():
             return Report(WARN, f'no training node at {self.settings.trainer}', values)
         return Report(OK, 'sent' if self.settings.training else 'not training', values)
+
+
+def check_fit(policy: Policy) -> None:
+    """Raise PolicyRefused for a policy of other observations or actions than the node's."""
+    blank = Observation(image=np.zeros((STACK, SIZE, SIZE), np.uint8),
+                        vector=np.zeros(VECTOR_SIZE, np.float32))
+    try:
+        action = policy.act(blank)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PolicyRefused(f'the policy does not take this observation: {error}') from None
+    if action.shape != (ACTION_SIZE,):
+        raise PolicyRefused(f'the policy gives {action.size} actions, not {ACTION_SIZE}')
 
 
 def main(args: Any = None) -> int:

@@ -24,14 +24,15 @@ from rclpy.node import Node
 from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 
-from av_td3_ros.driving.driver import Kind
+from av_td3_ros.driving.driver import Kind, Transition
 from av_td3_ros.learning.background import BackgroundSaver
 from av_td3_ros.learning.checkpoint import CheckpointError, CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.learner import Learner
 from av_td3_ros.learning.policy import export_policy
 from av_td3_ros.learning.worker import LearnerWorker
-from av_td3_ros.nodes.training_settings import OTHER_SECTIONS, TrainingNodeSettings
+from av_td3_ros.nodes.training_settings import (OTHER_SECTIONS, TASK_SECTIONS,
+                                                TrainingNodeSettings)
 from av_td3_ros.ros import experience, qos, weights
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.parameters import declare
@@ -62,6 +63,7 @@ class TrainingNode(Node):
         self._versions = weights.VersionCounter()
         self._ledger = experience.StreamLedger()
         self._tasks: dict[int, dict[str, Any]] = {}
+        self._unopened = 0
         self._losses: dict[str, float] = {}
         self._endings: dict[str, int] = {}
         self._updates_at_publication = 0
@@ -91,6 +93,7 @@ class TrainingNode(Node):
         if s.resume:
             try:
                 loaded = self._learner.load(self._folder)
+                self._learner.abandon_all()
                 log.info(f'resumed from {loaded.path} at iteration {loaded.total_it}')
                 return
             except CheckpointNotFound:
@@ -147,9 +150,11 @@ class TrainingNode(Node):
         except (ValueError, KeyError, TypeError, AttributeError):
             self.get_logger().warning('a description of a task cannot be read')
             return
+        task = {name: task[name] for name in TASK_SECTIONS if isinstance(task.get(name), dict)}
         others = [other for known, other in self._tasks.items() if known != stream]
         if others and others[-1] != task:
-            different = [key for key in task if task[key] != others[-1].get(key)]
+            different = [name for name in TASK_SECTIONS
+                         if task.get(name) != others[-1].get(name)]
             self.get_logger().warning(
                 f'{role} learns another task than the vehicle before it: its '
                 f'{", ".join(different)} differ; one policy cannot learn both')
@@ -169,16 +174,32 @@ class TrainingNode(Node):
                 f'{receipt.lost} experiences of vehicle {stream} were lost on the way',
                 throttle_duration_sec=5.0)
             self._worker.submit(lambda learner: learner.abandon(stream))
-        if not receipt.accept:
-            return
         step = item.transition
-        if step.ending is not None:
-            self._endings[step.ending.value] = self._endings.get(step.ending.value, 0) + 1
-        future = self._worker.submit(lambda learner: _take(learner, stream, step))
+        if receipt.accept:
+            if step.ending is not None:
+                self._endings[step.ending.value] = self._endings.get(step.ending.value, 0) + 1
+            future = self._worker.submit(lambda learner: self._take(learner, stream, step))
+        else:
+            # In lockstep, who sent it waits for the answer all the same.
+            future = self._worker.submit(lambda learner: None)
         if self.settings.lockstep:
             future.add_done_callback(lambda done: self._answer(done, item))
         else:
             future.add_done_callback(self._report_failure)
+
+    def _take(self, learner: Learner, stream: int, step: Transition) -> None:
+        """Store a transition; runs in the learner's thread."""
+        if step.kind is Kind.BEGIN:
+            learner.begin(stream, step.frame, step.vector)
+        elif step.kind is Kind.ABANDON:
+            learner.abandon(stream)
+        elif stream not in learner.replay.open_episodes:
+            self._unopened += 1
+        else:
+            ended = step.ending
+            learner.add(stream, step.action, step.reward,
+                        ended is not None and ended.terminated,
+                        ended is not None and not ended.terminated, step.frame, step.vector)
 
     def _answer(self, done: Future, item: experience.Experience) -> None:
         """In lockstep, in the learner's thread: tell the vehicle that it may act."""
@@ -210,8 +231,7 @@ class TrainingNode(Node):
         self._weights.publish(UInt8MultiArray(data=data))
 
     def _publish_progress(self) -> None:
-        if not self.settings.lockstep or self._ledger.received == 0:
-            self._tell_progress(self._learner, 0, 0)
+        self._tell_progress(self._learner, 0, 0)
 
     def _tell_progress(self, learner: Learner, stream: int, sequence: int) -> None:
         self._progress.publish(UInt64MultiArray(data=weights.encode_progress(weights.Progress(
@@ -238,12 +258,14 @@ class TrainingNode(Node):
 
         def load(learner: Learner) -> Any:
             loaded = learner.load(self._folder, name)
+            learner.abandon_all()
             self._worker.forget_failure()
             self._publish_weights(learner)
-            return loaded
+            return loaded, self._versions.value
         return self._serve(response, 'load', lambda: self._worker.submit(load, urgent=True).result(
-            _SERVICE_SECONDS), lambda loaded: '; '.join(
-                [f'loaded {loaded.path} at iteration {loaded.total_it}', *loaded.warnings]))
+            _SERVICE_SECONDS), lambda found: weights.tell_version('; '.join(
+                [f'loaded {found[0].path} at iteration {found[0].total_it}',
+                 *found[0].warnings]), found[1]))
 
     def _wait_twice(self, save: Callable[[Learner], Future]) -> Any:
         """Wait for the learner's thread to take the snapshot, then for the disk."""
@@ -260,8 +282,10 @@ class TrainingNode(Node):
         except (FutureTimeout, CancelledError):
             response.message = (f'the {what} was not done within {_SERVICE_SECONDS:g} s; it goes '
                                 'on, and the log tells how it ended')
-        except (CheckpointError, RuntimeError, OSError, ValueError) as error:
+        except (CheckpointError, OSError) as error:
             response.message = str(error)
+        except Exception as error:  # whatever it is, the caller gets an answer
+            response.message = f'{type(error).__name__}: {error}'
         if not response.success:
             self.get_logger().error(f'{what} failed: {response.message}')
         return response
@@ -296,24 +320,11 @@ class TrainingNode(Node):
     def _report_experience(self) -> Report:
         ledger = self._ledger
         values = {'received': ledger.received, 'lost': ledger.lost, 'doubled': ledger.doubled,
-                  'without_beginning': ledger.headless, 'waiting': self._worker.waiting,
+                  'without_beginning': ledger.headless + self._unopened, 'waiting': self._worker.waiting,
                   'vehicles': len(self._tasks), **self._endings}
         if ledger.lost:
             return Report(WARN, f'{ledger.lost} experiences were lost', values)
         return Report(OK, 'complete', values)
-
-
-def _take(learner: Learner, stream: int, step: Any) -> None:
-    """Store a transition; runs in the learner's thread."""
-    if step.kind is Kind.BEGIN:
-        learner.begin(stream, step.frame, step.vector)
-    elif step.kind is Kind.ABANDON:
-        learner.abandon(stream)
-    else:
-        ended = step.ending
-        learner.add(stream, step.action, step.reward,
-                    ended is not None and ended.terminated,
-                    ended is not None and not ended.terminated, step.frame, step.vector)
 
 
 def _event_writer(folder: str) -> Any:

@@ -45,5 +45,7 @@ class TrainingNodeSettings:
         return LearnerSettings(self.algorithm, self.networks, self.training)
 
 
-# Sections of a checkpoint's configuration that the agent itself does not read.
-OTHER_SECTIONS = ('training', 'exploration', 'observation', 'action', 'reward', 'episode')
+# What a vehicle tells of its task, and what of a checkpoint's configuration the agent itself does
+# not read.
+TASK_SECTIONS = ('exploration', 'observation', 'action', 'reward', 'episode')
+OTHER_SECTIONS = ('training', *TASK_SECTIONS)

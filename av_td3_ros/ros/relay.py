@@ -9,6 +9,7 @@ import time
 from typing import Callable
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -19,10 +20,10 @@ class TriggerRelay:
     """
     Serves ``~/<name>`` by calling ``<target>/<name>`` and passing its answer on.
 
-    Calls block a thread of the node's executor, which therefore has several. Where the target is
-    not there, dies during the call, or does not answer within ``timeout`` seconds, the answer is
-    success=false with the reason. ``around`` makes the call and may check what must hold before
-    its answer is given.
+    Calls block a thread of the node's executor, which therefore has several for them. Where the
+    target is not there, dies during the call, or does not answer within ``timeout`` seconds, or
+    the node is cleaned up meanwhile, the answer is success=false with the reason. ``around`` makes
+    the call and may check what must hold before its answer is given.
     """
 
     def __init__(self, node: Node, name: str, target: str, timeout: float, *,
@@ -38,6 +39,13 @@ class TriggerRelay:
 
     def call(self) -> Trigger.Response:
         """Call the target and return its answer, or one that says why there is none."""
+        try:
+            return self._call()
+        except InvalidHandle:
+            return Trigger.Response(success=False, message='this node was cleaned up during the '
+                                    'call, and does not know how it ended')
+
+    def _call(self) -> Trigger.Response:
         until = time.monotonic() + self._timeout
         # Discovery may not be through yet; a second tells whether anybody is there.
         patience = min(until, time.monotonic() + 1.0)

@@ -13,6 +13,7 @@ experience, and the vehicle acts once it has the weights that the answer names.
 from __future__ import annotations
 
 import array
+import re
 import struct
 import time
 from typing import NamedTuple, Sequence
@@ -77,6 +78,17 @@ def decode_progress(data: Sequence[int]) -> Progress:
     if len(data) != len(Progress._fields):
         raise WeightsError(f'progress has {len(Progress._fields)} numbers, not {len(data)}')
     return Progress(*data)
+
+
+def tell_version(message: str, version: int) -> str:
+    """Return an answer to a load that also names the version under which the weights go out."""
+    return f'{message} (weights {version})'
+
+
+def version_in(message: str) -> int:
+    """Return the version that :func:`tell_version` put into an answer, 0 where there is none."""
+    found = re.search(r'\(weights (\d{1,20})\)', message)
+    return int(found.group(1)) if found else 0
 
 
 class VersionCounter:
