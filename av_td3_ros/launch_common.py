@@ -26,7 +26,7 @@ from av_td3_ros.resources import PACKAGE, share_directory
 
 BOOLEANS = ['true', 'false']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
-DEFAULT_CHECKPOINT = share_directory() / 'models' / 'policy.pth'
+DEFAULT_CHECKPOINT = share_directory() / 'models' / 'driver.pth'
 
 
 def arguments(configuration: str) -> list[Action]:

@@ -27,9 +27,9 @@ def graph(context):
     checkpoint = Path(common.value(context, 'checkpoint')).expanduser().absolute()
     nodes = [
         *common.simulator(context),
-        common.policy(context, mode='driving', checkpoint=str(checkpoint)),
+        common.policy(context, training=False, checkpoint=str(checkpoint)),
         common.guard(context),
     ]
     if common.value(context, 'learn') == 'true':
-        nodes.append(common.trainer(context))
+        nodes.append(common.trainer(context, checkpoint=str(checkpoint), resume=False))
     return nodes

@@ -30,6 +30,6 @@ def graph(context):
         *common.simulator(context),
         common.trainer(context, checkpoint_dir=str(folder),
                        resume=common.value(context, 'resume') == 'true'),
-        common.policy(context, mode='training'),
+        common.policy(context, training=True),
         common.guard(context),
     ]
