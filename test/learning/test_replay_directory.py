@@ -21,6 +21,13 @@ import pytest
 import replay_child
 
 
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch):
+    """Save time: a crash of the process, or a copy of the files, is the same without them."""
+    monkeypatch.setattr(replay_directory, '_sync', lambda file: None)
+    monkeypatch.setattr(replay_directory.os, 'fsync', lambda file: None)
+
+
 class Children:
     """Processes that fill a memory, one at a time, to be killed."""
 
