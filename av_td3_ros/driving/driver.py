@@ -167,8 +167,7 @@ class Driver:
             transitions += self._abandon()
         self._last = state.stamp
         self._alone = 0
-        collided, self._collided = self._collided, False
-        tick = Tick(state, image, encoding, collided)
+        tick = Tick(state, image, encoding, self._collided)
         self._due = False
         request = Request.NOTHING
         if self.phase is Phase.DRIVING:
@@ -177,6 +176,8 @@ class Driver:
             transitions += self._begin_given(tick)
         else:
             request = self._approach(tick, transitions)
+        # Kept where the picture was refused: the next tick still knows of it.
+        self._collided = False
         return transitions, request
 
     def decide(self, learned: int = 0, random: bool = False) -> Control:

@@ -12,7 +12,8 @@ import gymnasium
 import numpy as np
 
 from av_td3_ros.driving.action import ACTION_SIZE, control_from_action
-from av_td3_ros.driving.frames import Control
+from av_td3_ros.driving.frames import (Control, quaternion_from_yaw, VehicleState,
+                                        yaw_from_quaternion)
 from av_td3_ros.driving.image import SIZE, STACK
 from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
 from av_td3_ros.driving.reward import TERMS
@@ -117,7 +118,14 @@ class TownEnv(gymnasium.Env):
 
     def _tick(self, with_image: bool, collided: bool = False) -> Tick:
         image = self._picture() if with_image else None
-        return Tick(self.world.state, image, 'bgra8', collided)
+        return Tick(self._state, image, 'bgra8', collided)
+
+    @property
+    def _state(self) -> VehicleState:
+        """Return the state as odometry would carry it: a heading goes as a quaternion."""
+        state = self.world.state
+        yaw = yaw_from_quaternion(*quaternion_from_yaw(state.pose.yaw))
+        return dataclasses.replace(state, pose=state.pose._replace(yaw=yaw))
 
     def _picture(self) -> np.ndarray:
         if self.blank_camera:
