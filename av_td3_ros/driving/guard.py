@@ -32,9 +32,10 @@ A command that is not finite or out of range is braked for at once. One whose st
 ``max_age`` of simulation time (a driver that repeats itself) counts as silence; one with no stamp
 is judged by its arrival.
 
-A silent driver is only braked for when there is something to brake: a moving car. A driver that stopped the car and said goodbye is left in peace, and one that never
-drove (the autopilot, a person at the manual controls) is not the guard's to judge: it arms with
-the first good command, and yields while the autopilot is on or someone else holds the override.
+A silent driver is only braked for when there is something to brake: a moving car. A driver that
+stopped the car and said goodbye is left in peace, and one that never drove (the autopilot, a
+person at the manual controls) is not the guard's to judge: it arms with the first good command,
+and yields while the autopilot is on or someone else holds the override.
 
 **Braking** sends the override and then one brake command a tick, no faster than real time, so
 that a waiting simulation neither stalls nor races. Steering stays as it was last applied: the

@@ -60,7 +60,8 @@ class GuardNode(Node):
         self.create_subscription(Bool, 'enable_autopilot', self._on_autopilot, qos.STREAM)
         self._diagnostics = Diagnostics(self, {'guard': self._report},
                                         hardware_id=self.get_namespace())
-        self.create_timer(_POLL, self._step, clock=rclpy.clock.Clock(clock_type=ClockType.STEADY_TIME))
+        steady = rclpy.clock.Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_POLL, self._step, clock=steady)
 
     def _on_command(self, message: CarlaEgoVehicleControl) -> None:
         try:

@@ -28,7 +28,7 @@ from av_td3_ros.ros.messages import (MAP_FRAME, MessageError, read_control, read
                                      read_twist)
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
-from av_td3_ros.ros.warnings import Warnings
+from av_td3_ros.ros.throttled import Warnings
 from av_td3_ros.settings import section, setting, SettingsError
 from av_td3_ros.simulation.autopilot import Autopilot
 from av_td3_ros.simulation.camera import Camera, CameraSettings
@@ -213,8 +213,8 @@ class SimulatorNode(Node):
         try:
             self._ticker.control(message.command)
         except ValueError:
-            self._warnings.warn('control', f'/carla/control: there is no command {message.command}; PLAY is 0, '
-                       'PAUSE 1, STEP_ONCE 2')
+            self._warnings.warn('control', '/carla/control: there is no command '
+                                f'{message.command}; PLAY is 0, PAUSE 1, STEP_ONCE 2')
             return
         self.get_logger().info(f'Run command {Run(message.command).name}')
         if self._ticker.running != was:
@@ -242,7 +242,7 @@ class SimulatorNode(Node):
         # bridge, but whoever sends it should know.
         if not expected or 0 < stamp == self._last_answer:
             self._warnings.warn('extra', 'Unexpected vehicle control command received from '
-                       f'{self.settings.role_name}: publish exactly one a tick')
+                                f'{self.settings.role_name}: publish exactly one a tick')
         self._last_answer = stamp
         self._tick_while_due()
 
@@ -300,7 +300,8 @@ class SimulatorNode(Node):
             points = town.route(here, self._goal)
             self._route: Route | None = Route(points)
         except ValueError as error:
-            self._warnings.warn('route', f'No route from {_at(here)} to {_at(self._goal)}: {error}')
+            self._warnings.warn(
+                'route', f'No route from {_at(here)} to {_at(self._goal)}: {error}')
             points, self._route = np.empty((0, 2)), None
         self._bridge.route(points, town, self.world.time_ns)
         self._set_autopilot()

@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from av_td3_ros.ros import compatibility
-from av_td3_ros.settings import (build, check, Declaration, declarations, flatten, as_dict,
+from av_td3_ros.settings import (as_dict, build, check, Declaration, declarations, flatten,
                                  SettingsError)
 
 T = TypeVar('T')

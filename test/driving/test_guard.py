@@ -4,8 +4,9 @@
 
 import math
 
-from av_td3_ros.driving.guard import Guard, GuardSettings, State
 import pytest
+
+from av_td3_ros.driving.guard import Guard, GuardSettings, State
 
 TICK = 50_000_000
 

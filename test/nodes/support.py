@@ -171,7 +171,7 @@ class Graph:
         self.node.create_subscription(message, topic, received.append, profile)
         return received
 
-    def next(self, received: list[Any], what: str = 'a message', timeout: float = 15.0) -> Any:
+    def next_of(self, received: list[Any], what: str = 'a message', timeout: float = 15.0) -> Any:
         """Wait for one more message in a list of :meth:`subscribe`, and return the newest."""
         count = len(received)
         self.wait_for(lambda: len(received) > count, what, timeout)

@@ -36,7 +36,7 @@ class Road:
         self.overrides = ros.subscribe(Bool, f'{EGO}/vehicle_control_manual_override', qos.INFO)
         self.diagnostics = ros.subscribe(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self.guard = ros.start('guard')
-        self.transform = ros.publisher(PoseMsg, f'{EGO}/control/set_transform', timeout=40.0)
+        self.transform = ros.publisher(PoseMsg, f'{EGO}/control/set_transform', timeout=100.0)
         self.velocity = ros.publisher(Twist, f'{EGO}/control/set_target_velocity')
         self.control = ros.publisher(CarlaControl, '/carla/control')
         self.home = make_pose(Town.load(default_town()).spawn_points[0])
@@ -63,7 +63,7 @@ class Road:
         return driver
 
     def state(self):
-        """What the guard says about itself, newest first."""
+        """Return what the guard said about itself last."""
         for message in reversed(self.diagnostics):
             for status in message.status:
                 if status.name.endswith('av_td3_guard: guard'):

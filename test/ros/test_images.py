@@ -4,15 +4,16 @@
 
 import time
 
-from av_td3_ros.ros.images import (CHANNELS, ImageBuffer, make_camera_info, make_image,
-                                   read_compressed, read_image)
-from av_td3_ros.ros.messages import MessageError
 import cv2
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
+
+from av_td3_ros.ros.images import (CHANNELS, ImageBuffer, make_camera_info, make_image,
+                                   read_compressed, read_image)
+from av_td3_ros.ros.messages import MessageError
 
 
 def picture(encoding, height=12, width=16):

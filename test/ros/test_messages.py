@@ -4,14 +4,15 @@
 
 import math
 
-from av_td3_ros.driving.frames import Control, Pose, VehicleState
-from av_td3_ros.ros import messages
-from av_td3_ros.ros.messages import MessageError
 from carla_msgs.msg import CarlaEgoVehicleControl
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 import pytest
+
+from av_td3_ros.driving.frames import Control, Pose, VehicleState
+from av_td3_ros.ros import messages
+from av_td3_ros.ros.messages import MessageError
 
 
 def odometry(x=1.0, y=2.0, yaw=0.0):

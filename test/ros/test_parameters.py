@@ -10,14 +10,15 @@ import subprocess
 import sys
 import textwrap
 
-from av_td3_ros.ros.parameters import declare
-from av_td3_ros.settings import section, setting, SettingsError
 import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from av_td3_ros.ros.parameters import declare
+from av_td3_ros.settings import section, setting, SettingsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def test_changes_while_running_are_checked_and_passed_on(make):
     assert not both.successful and node.get_parameter('speed').value == 4.0
 
 
-PROGRAM = '''
+PROGRAM = """
     import dataclasses, sys
     from rclpy.node import Node
     from av_td3_ros.ros.parameters import declare
@@ -157,7 +158,7 @@ PROGRAM = '''
             super().destroy_node()
 
     sys.exit(run(Tester))
-'''
+"""
 
 
 @pytest.fixture
