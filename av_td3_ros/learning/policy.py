@@ -62,7 +62,7 @@ def export_policy(agent: TD3Agent, version: int = 0) -> bytes:
     if encoder is not None:
         state.update({f'actor_cnn.{name}': tensor
                       for name, tensor in encoder.state_dict().items()})
-    arrays = {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in state.items()}
+    arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in state.items()}
     header = json.dumps({
         'version': int(version), 'total_it': agent.total_it,
         'architecture': None if encoder is None else encoder.architecture,

@@ -257,8 +257,16 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
                              + ("the agent's is kept" if keep else "the file's is taken"))
 
     def swap() -> None:
+        # Copies, because the file's tensors are views of one buffer; into memory that is there.
+        before = dict(optimizer.state)
         optimizer.state.clear()
-        optimizer.state.update(moments)
+        for parameter, entry in moments.items():
+            own_entry = before.get(parameter) or {
+                name: torch.empty_like(parameter) for name in _ADAM[1:]}
+            own_entry['step'] = entry['step'].clone()
+            for name in _ADAM[1:]:
+                own_entry[name].copy_(entry[name])
+            optimizer.state[parameter] = {name: own_entry[name] for name in _ADAM}
         if not keep:
             current.update({name: tuple(value) if name == 'betas' else value
                             for name, value in changed.items()})
@@ -267,7 +275,7 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
 
 
 def _moments(entry: Any, like: torch.Tensor, where: str) -> dict[str, torch.Tensor]:
-    """Check and copy what Adam keeps for one parameter."""
+    """Check what Adam keeps for one parameter."""
     if not isinstance(entry, dict) or set(entry) != set(_ADAM):
         odd = sorted(map(str, set(entry) ^ set(_ADAM))) if isinstance(entry, dict) else ['']
         raise Refused(f'{where} must hold step, exp_avg and exp_avg_sq, and nothing else '
@@ -280,9 +288,8 @@ def _moments(entry: Any, like: torch.Tensor, where: str) -> dict[str, torch.Tens
         raise Refused(f'{where}.step is no number of steps')
     if bool((_checked_tensor(entry['exp_avg_sq'], like, f'{where}.exp_avg_sq') < 0).any()):
         raise Refused(f'{where}.exp_avg_sq has negative entries')
-    return {'step': step.to(torch.float32).clone().to(like.device),
-            **{name: _checked_tensor(entry[name], like, f'{where}.{name}').to(
-                like.device, copy=True) for name in _ADAM[1:]}}
+    return {'step': step.to(torch.float32),
+            **{name: _checked_tensor(entry[name], like, f'{where}.{name}') for name in _ADAM[1:]}}
 
 
 def _adam_settings(group: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -144,7 +144,8 @@ def _entries(data: bytearray, comment: int) -> dict[str, tuple[int, int, int]]:
     """Return each entry's start, size and CRC-32 by name (without the archive's folder)."""
     end = len(data) - comment - _END.size
     if end < 0 or data[end:end + 4] != b'PK\x05\x06':
-        raise ArchiveRefused('the file is cut off or no torch file: the archive has no end')
+        raise ArchiveRefused('the file is cut off, has bytes appended, or is no torch file: the '
+                             'archive has no end')
     _, disk, start_disk, here, count, size, start, noted = _END.unpack_from(data, end)
     if disk or start_disk or here != count or noted != comment or start + size > end:
         raise ArchiveRefused('the end of the archive is damaged')
