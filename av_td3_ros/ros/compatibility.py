@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from typing import Any, Callable, MutableMapping
 
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 from av_td3_ros.ros.executor import OrderedExecutor
 
@@ -51,6 +53,22 @@ def make_executor(context: Context | None = None, *, threads: int = 1,
         else:
             return EventsExecutor(context=context)
     return OrderedExecutor(threads, context)
+
+
+def timed(callback: Callable[[Any, float, float], None]) -> Callable[..., None]:
+    """
+    Return a subscription's callback that gets the message and when it was sent and received.
+
+    Both in s of the wall clock, as the middleware noted them. Humble's rclpy keeps them to itself:
+    there both are the time of the call.
+    """
+    def with_info(message: Any, info: Any) -> None:
+        callback(message, info['source_timestamp'] * 1e-9, info['received_timestamp'] * 1e-9)
+
+    def without(message: Any) -> None:
+        now = time.time()
+        callback(message, now, now)
+    return with_info if hasattr(Subscription, 'CallbackType') else without
 
 
 def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> bool:

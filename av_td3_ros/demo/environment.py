@@ -1,0 +1,88 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration's private corner of ROS: a domain of its own that stays on this host."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+import random
+import time
+from typing import Iterable
+
+from av_td3_ros.resources import PACKAGE, share_directory, shipped
+from av_td3_ros.ros.compatibility import keep_on_this_host
+
+# The discovery ports of higher domains lie where Linux gives ports to anyone.
+DOMAINS = range(1, 101)
+_SHARED_MEMORY = Path('/dev/shm')
+
+
+def free_domain(domains: Iterable[int] = DOMAINS) -> int:
+    """Return a random one of ``domains`` in which no process on this host takes part."""
+    candidates = list(domains)
+    random.SystemRandom().shuffle(candidates)
+    try:
+        open_ports = Path('/proc/net/udp').read_text()
+    except OSError:
+        open_ports = ''
+    for domain in candidates:
+        # DDSI-RTPS 9.6.1.1: every participant of a domain listens on its multicast port.
+        if f':{7400 + 250 * domain:04X} ' not in open_ports:
+            return domain
+    return candidates[0]
+
+
+def enter_private_domain(logs: Path) -> dict[str, str]:
+    """
+    Set this process's environment for a private domain, and return it for child processes.
+
+    Discovery stays on this host, Fast DDS gets the package's profile, and ROS writes its own logs
+    into ``logs``. ``AV_TD3_DOMAIN_ID`` names another domain than a random one.
+    """
+    profile = str(shipped('config', 'fastdds.xml'))
+    for name in ('ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER'):
+        os.environ.pop(name, None)
+    os.environ.update(
+        ROS_DOMAIN_ID=os.environ.get('AV_TD3_DOMAIN_ID') or str(free_domain()),
+        ROS_LOG_DIR=str(logs / 'ros'), RCUTILS_COLORIZED_OUTPUT='0', RCUTILS_LOGGING_USE_STDOUT='1',
+        FASTRTPS_DEFAULT_PROFILES_FILE=profile, FASTDDS_DEFAULT_PROFILES_FILE=profile,
+        PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1')
+    keep_on_this_host()
+    environment = dict(os.environ)
+    root = share_directory()
+    if (root / PACKAGE).is_dir():
+        # A checkout runs from wherever the demonstration is called.
+        environment['PYTHONPATH'] = os.pathsep.join(
+            filter(None, [str(root), environment.get('PYTHONPATH', '')]))
+    return environment
+
+
+def remove_stale_segments(since: float, folder: Path = _SHARED_MEMORY) -> int:
+    """
+    Remove shared memory of Fast DDS participants that were killed; return how many segments.
+
+    A participant holds a lock on ``<segment>_el`` as long as it lives. Only what was made at or
+    after ``since`` (wall clock, s) by this user is looked at.
+    """
+    removed = 0
+    for lock in folder.glob('fastrtps_*_el'):
+        segment = lock.with_name(lock.name[:-3])
+        try:
+            state = lock.stat()
+            if state.st_uid != os.getuid() or state.st_ctime < since:
+                continue
+            with lock.open('rb+') as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                segment.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+                removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def now() -> float:
+    """Return the wall clock, s, as files are stamped with it."""
+    return time.time()

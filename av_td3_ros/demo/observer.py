@@ -1,0 +1,246 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The observer: a node that watches the graph from outside, and calls its services.
+
+It knows of the drive what any listener on the topics would. Latencies are taken from DDS's own
+times of sending and receiving, so that a busy observer does not falsify them.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import struct
+import time
+from typing import Any, Callable, Sequence
+
+from carla_msgs.msg import CarlaCollisionEvent, CarlaControl, CarlaEgoVehicleControl
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import UInt64MultiArray, UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from av_td3_ros.demo.figures import LatencyMeter, RouteMeter
+from av_td3_ros.demo.overlay import points_ahead, Scene, View
+from av_td3_ros.demo.parameters import POLICY, ROLE, TRAINER
+from av_td3_ros.demo.routes import DemoRoute
+from av_td3_ros.demo.video import FRAMES_PER_SECOND, VideoWriter
+from av_td3_ros.driving.driver import Kind
+from av_td3_ros.driving.frames import Control, VehicleState
+from av_td3_ros.driving.reward import RewardSettings
+from av_td3_ros.ros import experience, qos, weights
+from av_td3_ros.ros.compatibility import timed
+from av_td3_ros.ros.images import read_image
+from av_td3_ros.ros.messages import MessageError, read_control, read_odometry, read_stamp
+from av_td3_ros.simulation.camera import CameraSettings
+
+# CDR, little-endian: four bytes of encapsulation, then the header's stamp (sec, nanosec).
+_STAMP = struct.Struct('<4xiI')
+_FRAME_PERIOD = round(1e9 / FRAMES_PER_SECOND)
+
+
+@dataclasses.dataclass
+class Learned:
+    """What the trainer and the experience topic told last."""
+
+    progress: weights.Progress | None = None
+    sampled_version: int = 0
+    endings: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
+    experiences: int = 0
+
+
+class Observer(Node):
+    """
+    Watches one car along ``routes`` in turn; :attr:`meter` measures the present one.
+
+    ``video`` is None for none.
+    """
+
+    def __init__(self, routes: Sequence[DemoRoute], meters: Sequence[RouteMeter],
+                 rewards: RewardSettings, video: VideoWriter | None) -> None:
+        super().__init__('av_td3_demo')
+        self._routes, self.meters, self._rewards = routes, meters, rewards
+        self._video = video
+        self.latency = LatencyMeter()
+        self.learned = Learned()
+        self.reports: dict[str, dict[str, str]] = {}
+        self.state: VehicleState | None = None
+        self.control = Control()
+        self.ticks = 0
+        self._rates: collections.deque[tuple[float, int]] = collections.deque()
+        self.title = self.note = ''
+        self._view: View | None = None
+        self._next_frame = 0
+        self._odometries: dict[int, VehicleState] = {}
+        self._run = self.create_publisher(CarlaControl, '/carla/control', qos.STREAM)
+        self._listen()
+
+    def _listen(self) -> None:
+        def listen(message: type, topic: str, callback: Callable[..., None],
+                   profile: Any = qos.STREAM, **options: Any) -> None:
+            name = topic if topic.startswith('/') else f'/carla/{ROLE}/{topic}'
+            self.create_subscription(message, name, callback, profile, **options)
+
+        listen(Odometry, 'odometry', self._on_odometry)
+        listen(CarlaEgoVehicleControl, 'vehicle_control_cmd', timed(self._on_command))
+        listen(CarlaCollisionEvent, 'collision', self._on_collision)
+        listen(CameraInfo, 'rgb_front/camera_info', self._on_camera)
+        # As bytes: of most pictures only the stamp and the time of sending are wanted.
+        listen(Image, 'rgb_front/image', timed(self._on_image), raw=True)
+        listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
+        listen(UInt64MultiArray, f'{TRAINER}/progress', self._on_progress, qos.PROGRESS)
+        listen(UInt8MultiArray, f'{TRAINER}/experience', self._on_experience, qos.EXPERIENCE)
+
+    # What comes in
+
+    @property
+    def meter(self) -> RouteMeter:
+        """The meter of the route that is driven now; the last one after all."""
+        return next((m for m in self.meters if not m.done), self.meters[-1])
+
+    @property
+    def number(self) -> int:
+        """The route's number, from 0."""
+        return self.meters.index(self.meter)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            state = read_odometry(message)
+        except MessageError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        self.state = state
+        self.ticks += 1
+        self._odometries[state.stamp] = state
+        while len(self._odometries) > 50:
+            del self._odometries[next(iter(self._odometries))]
+        self.meter.take(state)
+
+    def _on_command(self, message: CarlaEgoVehicleControl, sent: float, received: float) -> None:
+        stamp = read_stamp(message.header.stamp)
+        self.latency.command(stamp, received)
+        try:
+            self.control = read_control(message)
+        except MessageError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _on_collision(self, message: CarlaCollisionEvent) -> None:
+        self.meter.collision(read_stamp(message.header.stamp))
+
+    def _on_camera(self, message: CameraInfo) -> None:
+        mount = CameraSettings()
+        self._view = View(message.k[0], message.k[4], message.k[2], message.k[5],
+                          mount.x, mount.y, mount.z)
+
+    def _on_image(self, data: bytes, sent: float, received: float) -> None:
+        sec, nanosec = _STAMP.unpack_from(data)
+        stamp = sec * 1_000_000_000 + nanosec
+        self.latency.image(stamp, sent)
+        state = self._odometries.get(stamp)
+        if self._video is None or self._view is None or state is None \
+                or stamp < self._next_frame or not self.meter.begun:
+            return
+        # A clock that was set back would stop the video otherwise.
+        self._next_frame = stamp + _FRAME_PERIOD
+        try:
+            picture = read_image(deserialize_message(data, Image))
+        except MessageError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        self._video.add(picture, self._view, self._scene(state))
+
+    def _scene(self, state: VehicleState) -> Scene:
+        meter, drawn = self.meter, self._routes[self.number]
+        along = drawn.route.locate(state.pose, near=max(meter.furthest, 0.0)).distance
+        return Scene(state.pose, points_ahead(drawn.route.points, drawn.heights, along),
+                     self.control, state.speed, meter.completion, dict(self.learned.terms),
+                     self.title, self.note)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.reports[status.name] = {value.key: value.value for value in status.values}
+
+    def _on_progress(self, message: UInt64MultiArray) -> None:
+        try:
+            self.learned.progress = weights.decode_progress(message.data)
+        except weights.WeightsError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _on_experience(self, message: UInt8MultiArray) -> None:
+        try:
+            item = experience.decode(message.data)
+        except experience.ExperienceError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        learned, step = self.learned, item.transition
+        learned.experiences += 1
+        learned.sampled_version = item.weights
+        if step.kind is Kind.STEP:
+            learned.terms = step.terms.weighted(self._rewards)
+        if step.ending is not None:
+            learned.endings.append((step.episode, step.ending.value))
+
+    # What goes out
+
+    def report(self, node: str, part: str) -> dict[str, str]:
+        """Return the newest values of a part of a node on /diagnostics; none before any came."""
+        return self.reports.get(f'{node}: {part}', {})
+
+    @property
+    def weights_in_use(self) -> tuple[int, int]:
+        """Version and iteration of the weights that the policy node says it drives with."""
+        values = self.report(POLICY, 'weights')
+        return int(values.get('version', 0)), int(values.get('iteration', -1))
+
+    @property
+    def speed(self) -> float:
+        """Speed of the car, m/s."""
+        return 0.0 if self.state is None else self.state.speed
+
+    @property
+    def missing(self) -> str:
+        """What has not been heard of yet, for who waits for the start."""
+        silent = [name for name, heard in (
+            ('simulator', self.ticks), ('training node', self.learned.progress is not None),
+            ('weights', self.weights_in_use[0])) if not heard]
+        return 'waiting for ' + ', '.join(silent) if silent else 'the car goes to its start'
+
+    @property
+    def tick_rate(self) -> float:
+        """Ticks of the simulation per second of wall time, over the last second or two."""
+        now = time.monotonic()
+        self._rates.append((now, self.ticks))
+        while len(self._rates) > 2 and now - self._rates[0][0] > 2.0:
+            self._rates.popleft()
+        then, ticks = self._rates[0]
+        return (self.ticks - ticks) / (now - then) if now > then else 0.0
+
+    def run(self, command: int) -> None:
+        """Send a run command: PLAY, PAUSE or STEP_ONCE of carla_msgs/CarlaControl."""
+        self._run.publish(CarlaControl(command=command))
+
+    def change_state(self, transition: int) -> Any:
+        """Ask the policy node for a life-cycle transition; return the future answer."""
+        return self._call(ChangeState, f'{POLICY}/change_state', _transition(transition))
+
+    def trigger(self, name: str) -> Any:
+        """Call a Trigger service of the policy node; return the future answer."""
+        return self._call(Trigger, f'{POLICY}/{name}', Trigger.Request())
+
+    def _call(self, kind: type, name: str, request: Any) -> Any:
+        client = self.create_client(kind, name)
+        if not client.wait_for_service(timeout_sec=10.0):
+            raise TimeoutError(f'the service {name} is not there')
+        return client.call_async(request)
+
+
+def _transition(number: int) -> Any:
+    request = ChangeState.Request()
+    request.transition.id = number
+    return request

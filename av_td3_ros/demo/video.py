@@ -1,0 +1,106 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The video: frames are drawn on and encoded in a thread, so that nothing waits for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import queue
+import threading
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from av_td3_ros.demo.overlay import draw, Scene, View
+
+FRAMES_PER_SECOND = 10
+# Frames that may wait; those of 800x600 are 1.9 MB each.
+_WAITING = 160
+_NICENESS = 10
+
+
+class VideoError(RuntimeError):
+    """The video cannot be written; the message says why."""
+
+
+class _Frame(NamedTuple):
+    picture: np.ndarray
+    view: View
+    scene: Scene
+
+
+class VideoWriter:
+    """
+    Writes an MPEG-4 video of ``size`` (width, height).
+
+    Frames that come faster than they can be encoded for long are left out and counted in
+    :attr:`dropped`; an error while encoding is raised by :meth:`close`.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        self.path = path
+        self.written = self.dropped = 0
+        self._size = size
+        cv2.setNumThreads(1)
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'),
+                                       float(FRAMES_PER_SECOND), size)
+        if not self._writer.isOpened():
+            raise VideoError(f'{path} cannot be written: this OpenCV has no MPEG-4 encoder, or '
+                             'the folder is not writable')
+        self._queue: queue.Queue[_Frame | None] = queue.Queue(_WAITING)
+        self._error: Exception | None = None
+        self._aborted = False
+        self._thread = threading.Thread(target=self._run, name='video', daemon=True)
+        self._thread.start()
+
+    def add(self, picture: np.ndarray, view: View, scene: Scene) -> None:
+        """Take a frame, (H, W, 4) bgra or (H, W, 3) bgr, which must not change any more."""
+        try:
+            self._queue.put_nowait(_Frame(picture, view, scene))
+        except queue.Full:
+            self.dropped += 1
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait to be encoded."""
+        return self._queue.qsize()
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Encode what waits, for at most ``timeout`` seconds, and finish the file."""
+        try:
+            self._queue.put(None, timeout=timeout)
+        except queue.Full:
+            raise VideoError(f'{self.path}: encoding has come to a stop') from None
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise VideoError(f'{self.path}: {self.waiting} frames were not encoded within '
+                             f'{timeout:g} s')
+        if self._error is not None:
+            raise VideoError(f'{self.path}: {self._error}') from self._error
+
+    def abort(self, timeout: float = 0.5) -> None:
+        """Finish the file with what is encoded already; what waits is left out."""
+        self._aborted = True
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            pass
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            # On Linux priorities belong to threads: driving and learning come first.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        except OSError:
+            pass
+        while (frame := self._queue.get()) is not None and not self._aborted:
+            if self._error is not None:
+                continue
+            try:
+                self._writer.write(draw(frame.picture, frame.view, frame.scene))
+                self.written += 1
+            except Exception as error:  # told by close(); the drive goes on
+                self._error = error
+        self._writer.release()
