@@ -221,7 +221,7 @@ class Driver:
         self.observation = step.observation
         self._due = True
         ending = step.ending
-        if self._plans is None and ending is not None:
+        if self._plans is None:
             if ending is Ending.ARRIVAL:
                 self.phase = Phase.ARRIVED
                 self._finish(ending, tick.state)

@@ -16,7 +16,8 @@ import threading
 import time
 from typing import Any, Callable
 
-from carla_msgs.msg import CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaWorldInfo
+from carla_msgs.msg import (CarlaCollisionEvent, CarlaControl, CarlaEgoVehicleControl,
+                            CarlaWorldInfo)
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 from nav_msgs.msg import Odometry, Path
 import numpy as np
@@ -50,7 +51,7 @@ from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FR
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
-from av_td3_ros.ros.warnings import Warnings
+from av_td3_ros.ros.throttled import Warnings
 from av_td3_ros.settings import as_dict, SettingsError
 
 
@@ -102,7 +103,9 @@ class PolicyNode(LifecycleNode):
         self._own_progress: weights.Progress | None = None
         self._version = self._refused = 0
         self._awaiting: tuple[int, int, float] | None = None
-        self._counts = {'commands': 0, 'rejected': 0, 'late_lockstep': 0, 'refused_weights': 0}
+        self._paused = False
+        self._counts = {'commands': 0, 'rejected': 0, 'superseded': 0, 'pauses': 0,
+                        'refused_weights': 0}
         self._result: Any = None
         self._latency: list[float] = []
         self._make_driver(None)
@@ -153,6 +156,7 @@ class PolicyNode(LifecycleNode):
         """Brake if active; safe to call at any time."""
         if self._active:
             self._brake()
+            self._resume()
             self._active = False
 
     def _make_driver(self, on_road: Any) -> None:
@@ -184,8 +188,9 @@ class PolicyNode(LifecycleNode):
             self._transform = make(PoseMsg, 'control/set_transform', qos.STREAM)
             self._velocity = make(Twist, 'control/set_target_velocity', qos.STREAM)
             self._goal = make(PoseStamped, 'goal', qos.STREAM)
+            self._run_control = make(CarlaControl, '/carla/control', qos.STREAM)
             self._publishers_made = [self._experience, self._task, self._transform,
-                                     self._velocity, self._goal]
+                                     self._velocity, self._goal, self._run_control]
             self._subscriptions_made += [
                 listen(UInt64MultiArray, f'{s.trainer}/progress', self._on_progress,
                        qos.PROGRESS),
@@ -263,6 +268,7 @@ class PolicyNode(LifecycleNode):
         """Forget everything about the ticks so far."""
         self._pairer.clear()
         self._awaiting = None
+        self._resume()
         self._send(self.driver.reset())
 
     def _load_town(self, world: CarlaWorldInfo | None) -> None:
@@ -296,7 +302,12 @@ class PolicyNode(LifecycleNode):
     def _answer(self, answer: Answer) -> None:
         """Give a picture its one command."""
         if self._awaiting is not None:
-            self._finish_waiting()
+            # The simulation went on by itself, with the last command: one that came now would
+            # count for this tick, and every later one would come a tick too late.
+            self._awaiting = None
+            self._counts['superseded'] += 1
+            self._warnings.warn('superseded', 'the simulation did not wait for a command: that '
+                                'of a picture before is left out')
         picture, encoding, arrival = answer.image
         self._answering = answer.stamp, arrival
         if answer.state is None:
@@ -427,15 +438,29 @@ class PolicyNode(LifecycleNode):
             return
         if progress.sequence >= self._awaiting[1] \
                 and progress.version <= max(self._version, self._refused):
-            self._awaiting = None
-            self._act_now()
+            self._finish_waiting()
 
     def _finish_waiting(self) -> None:
         self._awaiting = None
-        self._counts['late_lockstep'] += 1
-        self._warnings.warn('lockstep', 'the learner did not answer in time: driving on with the '
-                            'weights at hand')
         self._act_now()
+        self._resume()
+
+    def _wait_longer(self) -> None:
+        """Have the simulation wait too, which ticks on by itself after a second."""
+        if not self._experience.get_subscription_count():
+            self._warnings.warn('lockstep', 'the learner went away: driving on without it')
+            self._finish_waiting()
+        elif not self._paused:
+            self._counts['pauses'] += 1
+            self._warnings.warn('lockstep', 'the learner does not answer in time: the simulation '
+                                'is paused meanwhile')
+            self._paused = True
+            self._run_control.publish(CarlaControl(command=CarlaControl.PAUSE))
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._run_control.publish(CarlaControl(command=CarlaControl.PLAY))
 
     def _on_timer(self) -> None:
         if not self._active:
@@ -443,7 +468,7 @@ class PolicyNode(LifecycleNode):
         now = time.monotonic()
         if self._awaiting is not None \
                 and now - self._awaiting[2] > self.settings.lockstep_timeout:
-            self._finish_waiting()
+            self._wait_longer()
         waiting = self._pairer.waiting
         if waiting is not None and now - self._arrival > self.settings.pair_timeout:
             for answer in self._pairer.give_up(waiting):
