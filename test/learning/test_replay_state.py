@@ -270,3 +270,34 @@ def test_bad_state_changes_nothing(path, value, message):
     assert memory.state_dict() == before
     with pytest.raises(ValueError, match='dictionary'):
         memory.load_state_dict([])
+
+
+def test_rows_that_are_not_live_are_believed_only_where_they_are_whole():
+    memory = flat()
+    grow(memory, 50)
+    early = memory.state_dict()
+    grow(memory, 50)
+    late = memory.state_dict()
+    memory.load_state_dict(early)
+    memory._store.records['vector'][70] += 1
+    with pytest.warns(ReplayWarning, match='newest 50 rows'):
+        restored = memory.load_state_dict(late)
+    # What lies between cannot be told from rows of another history.
+    assert memory._chains.head == 50 and restored.lost == 49
+    memory._store.records['vector'][70] -= 1
+    assert memory.load_state_dict(late).exact
+
+
+def test_saving_again_after_going_back(tmp_path):
+    memory = flat()
+    grow(memory, 300)
+    early = memory.state_dict()
+    grow(memory, 25)
+    memory.save(tmp_path)
+    assert memory.load_state_dict(early).exact
+    memory.save(tmp_path)
+    other = flat()
+    other.load(tmp_path)
+    assert other.verify() == []
+    assert (other._chains.tail, other._chains.head) == (early['tail'], early['head'])
+    assert other.load_state_dict(early, strict=True).exact
