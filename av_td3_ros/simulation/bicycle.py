@@ -19,12 +19,13 @@ PARAMETERS = (
     'mass', 'yaw_inertia', 'front_axle', 'rear_axle', 'centre_height', 'front_stiffness',
     'rear_stiffness', 'friction', 'front_grip', 'max_steer_angle', 'steer_rate', 'drive_force',
     'power', 'reverse_speed', 'brake_force', 'engine_brake', 'rolling', 'drag_area',
-    'throttle_lag', 'brake_lag')
+    'throttle_lag', 'brake_lag', 'stability')
 
 _G = 9.81              # m/s^2
 _AIR = 1.2             # kg/m^3
 _SHAPE = 1.3           # C of the magic formula for lateral force
 _SLIDING = 0.85        # friction of a locked wheel over that of a rolling one
+_TAIL = 0.08           # rad of slip at the rear axle above which stability control acts
 _KINEMATIC = 1.0       # m/s; below, the tyres do not slip
 _DYNAMIC = 4.0         # m/s; above, only the tyre model counts
 
@@ -60,11 +61,12 @@ def step_bicycle(state, parameters, throttle, steer, brake, hand_brake, gear, dt
     """
     (mass, inertia, lf, lr, height, front_stiffness, rear_stiffness, friction, front_grip,
      max_steer, steer_rate, drive_force, power, reverse_speed, brake_force, engine_brake, rolling,
-     drag_area, throttle_lag, brake_lag) = (
+     drag_area, throttle_lag, brake_lag, stability) = (
         parameters[0], parameters[1], parameters[2], parameters[3], parameters[4],
         parameters[5], parameters[6], parameters[7], parameters[8], parameters[9],
         parameters[10], parameters[11], parameters[12], parameters[13], parameters[14],
-        parameters[15], parameters[16], parameters[17], parameters[18], parameters[19])
+        parameters[15], parameters[16], parameters[17], parameters[18], parameters[19],
+        parameters[20])
     throttle = min(max(throttle, 0.0), 1.0)
     brake = min(max(brake, 0.0), 1.0)
     steer = min(max(steer, -1.0), 1.0)
@@ -103,10 +105,10 @@ def step_bicycle(state, parameters, throttle, steer, brake, hand_brake, gear, dt
         rear_x = braking * rear / (mass * _G)
 
         # Velocities of the axles' middles; lateral forces.
+        moment = 0.0
         front_side, rear_side = vy + lf * rate, vy - lr * rate
         front_y = _lateral_force(front_side * cd - vx * sd, vx * cd + front_side * sd, front,
-                                 front_stiffness, front_grip * friction,
-                                 front_x)
+                                 front_stiffness, front_grip * friction, front_x)
         if hand_brake:
             sliding = math.hypot(vx, rear_side)
             locked = _SLIDING * friction * rear
@@ -115,6 +117,11 @@ def step_bicycle(state, parameters, throttle, steer, brake, hand_brake, gear, dt
             rear_y = -locked * rear_side / max(sliding, 0.5)
         else:
             rear_y = _lateral_force(rear_side, vx, rear, rear_stiffness, friction, rear_x)
+            # Stability control: single wheels are braked against a tail that breaks away.
+            tail = math.atan2(rear_side, abs(vx))
+            if vx > _DYNAMIC and abs(tail) > _TAIL:
+                moment = math.copysign(
+                    stability * min((abs(tail) - _TAIL) / _TAIL, 1.0), tail)
 
         # Longitudinal: resistance can stop the car but never push it, so it stands still.
         before = vx
@@ -126,7 +133,8 @@ def step_bicycle(state, parameters, throttle, steer, brake, hand_brake, gear, dt
         # Lateral: the tyre model at speed, rolling without slip at walking pace, where what
         # friction can change in a substep bounds the change.
         slip_vy = vy + h * ((front_y * cd + drive * sd + rear_y) / mass - before * rate)
-        slip_rate = rate + h * (lf * (front_y * cd + drive * sd) - lr * rear_y) / inertia
+        turn = lf * (front_y * cd + drive * sd) - lr * rear_y + moment
+        slip_rate = rate + h * turn / inertia
         roll_rate = vx * sd / (cd * wheelbase)
         grip = friction * _G * h
         roll_vy = vy + min(max(lr * roll_rate - vy, -grip), grip)

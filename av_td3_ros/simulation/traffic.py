@@ -113,15 +113,20 @@ class Traffic:
         spread = self.settings.spread
         cars[flow.DESIRED] = self.settings.speed * rng.uniform(1.0 - spread, 1.0 + spread, count)
         plans[:, flow.RANDOM] = rng.integers(2**31, size=count)
-        plans[:, flow.BEHIND] = -1
         self.others.colour[:] = rng.integers(2**16, size=count)
         for i, spot in enumerate(rng.permutation(free)[:count].tolist()):
             place = self.town.spawn_places[spot]
-            plans[i, 0] = network.index[place.lane]
-            cars[flow.S, i] = place.distance - 0.5 * flow.WHEELBASE * cars[flow.LENGTH, i]
-            plans[i, flow.GRANTED] = 1
-            flow.extend_path(i, 1, plans, network.successor_first, network.successors)
-            flow.place_car(i, cars, plans, network.samples, network.length, network.first)
+            self.place(i, network.index[place.lane], place.distance)
+
+    def place(self, i: int, lane: int, distance: float) -> None:
+        """Put car ``i`` at rest on a lane of the network, its centre ``distance`` m along it."""
+        network, cars, plans = self.network, self._cars, self._plans
+        plans[i, 0] = lane
+        plans[i, flow.GRANTED], plans[i, flow.BEHIND], plans[i, flow.SINCE] = 1, -1, 0
+        cars[flow.SPEED, i] = 0.0
+        cars[flow.S, i] = distance - 0.5 * flow.WHEELBASE * cars[flow.LENGTH, i]
+        flow.extend_path(i, 1, plans, network.successor_first, network.successors)
+        flow.place_car(i, cars, plans, network.samples, network.length, network.first)
 
     def step(self, ego: Vehicle, dt: float) -> None:
         """Advance all cars by one tick, in view of where the ego vehicle is now."""

@@ -64,6 +64,8 @@ class VehicleSettings:
                                le=20.0)
     throttle_lag: float = setting(0.15, 'Time constant of the engine in s.', ge=0.001, le=5.0)
     brake_lag: float = setting(0.06, 'Time constant of the brakes in s.', ge=0.001, le=5.0)
+    stability: float = setting(4000.0, 'Largest yaw moment of the stability control in N m; 0 '
+                               'switches it off.', ge=0.0, le=100000.0)
 
     @property
     def wheelbase(self) -> float:
@@ -77,7 +79,8 @@ class Vehicle:
 
     The model is the dynamic bicycle with a simplified magic formula (Pacejka 2012, section 4.3)
     for the lateral forces, limited by the friction circle that driving and braking leave, and
-    with load transfer between the axles; below 4 m/s it fades into the kinematic bicycle, which
+    with load transfer between the axles, and a stability control that holds a tail which breaks
+    away, unless the hand brake locked it; below 4 m/s it fades into the kinematic bicycle, which
     is exact where tyres do not slip and stable at standstill. Throttle and brake act through
     first-order lags, the steering through a rate limit and CARLA's default steering curve
     (less angle at speed). Positive steer turns right. The road is level to the model.

@@ -113,7 +113,8 @@ for seed in range(int(sys.argv[1]), int(sys.argv[2])):
 '''
 
 
-def test_damaged_files_never_crash(tmp_path):
+@pytest.mark.timeout(0)
+def test_damaged_files_never_crash():
     # In a process of its own, which a crash of CARLA's parser would end. A town of four
     # streets keeps it short; AV_TD3_FUZZ=N runs N cases.
     sys.path.insert(0, str(ROOT / 'scripts'))
@@ -128,7 +129,7 @@ def test_damaged_files_never_crash(tmp_path):
     cases = int(os.environ.get('AV_TD3_FUZZ', '60'))
     result = subprocess.run(
         [sys.executable, '-c', _FUZZ, '0', str(cases)], input=generate('small', layout),
-        capture_output=True, text=True, timeout=100 + cases,
+        capture_output=True, text=True, timeout=200 + 3 * cases,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join(
             [str(ROOT), str(ROOT / 'test' / 'simulation')])})
     last = result.stdout.split()[-1:] or ['none']
