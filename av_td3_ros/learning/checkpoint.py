@@ -220,11 +220,13 @@ def _hand_over(taker: Any, state: Any, warnings: list[str]) -> Callable[[], None
 
 def random_states(agent: TD3Agent) -> dict[str, Any]:
     """Return the states of the agent's generator, torch's, numpy's and Python's own."""
-    _, keys, position, has_gauss, cached = np.random.get_state()
+    legacy: Any = np.random.get_state(legacy=False)
     version, numbers, gauss = random.getstate()
     return {'agent': agent.rng.get_state(), 'torch': torch.get_rng_state(),
-            'numpy': {'keys': torch.from_numpy(keys.astype(np.int64)), 'position': int(position),
-                      'has_gauss': int(has_gauss), 'cached_gaussian': float(cached)},
+            'numpy': {'keys': torch.from_numpy(legacy['state']['key'].astype(np.int64)),
+                      'position': int(legacy['state']['pos']),
+                      'has_gauss': int(legacy['has_gauss']),
+                      'cached_gaussian': float(legacy['gauss'])},
             'python': {'version': version, 'numbers': torch.tensor(numbers, dtype=torch.int64),
                        'gauss': gauss}}
 

@@ -82,10 +82,10 @@ def _agent_like(content: Mapping[str, Any]) -> TD3Agent:
     config = content.get('config') or {}
     heads = {part: {'hidden_layers': _hidden_layers(content, part)}
              for part in ('actor', 'critic')}
-    networks = config.get('networks') if isinstance(config.get('networks'), dict) else {}
-    algorithm = config.get('algorithm') if isinstance(config.get('algorithm'), dict) else {}
+    algorithm, networks = (found if isinstance(found := config.get(name), dict) else {}
+                           for name in ('algorithm', 'networks'))
     with torch.random.fork_rng(devices=[]):
-        cnn = None
+        encoders: dict[str, Any] = {}
         if content.get('use_dict_buffer') is True:
             state = content.get('actor_cnn_state_dict') or {}
             architecture = 'resnet18' if 'input_projection.weight' in state else \
@@ -94,10 +94,11 @@ def _agent_like(content: Mapping[str, Any]) -> TD3Agent:
             bias = state.get('feature_head.0.bias', state.get('fc.bias'))
             if first is None or bias is None:
                 raise Refused('actor_cnn_state_dict is of no encoder that there is')
-            cnn = [get_cnn_extractor(first.shape[1], len(bias), architecture) for _ in range(2)]
+            encoders = {name: get_cnn_extractor(first.shape[1], len(bias), architecture)
+                        for name in ('actor_cnn', 'critic_cnn')}
         return TD3Agent(
             content['state_dim'], content['action_dim'], content.get('max_action', 1.0),
-            *(cnn or (None, None)), use_dict_buffer=cnn is not None, seed=0,
+            **encoders, use_dict_buffer=bool(encoders), seed=0,
             config={'algorithm': algorithm, 'networks': {
                 **networks, **{part: {**(networks.get(part) or {}), **heads[part]}
                                for part in heads}}},
@@ -107,7 +108,7 @@ def _agent_like(content: Mapping[str, Any]) -> TD3Agent:
 def _hidden_layers(content: Mapping[str, Any], part: str) -> list[int]:
     state = content.get(f'{part}_state_dict')
     prefix = 'Q1.' if part == 'critic' else ''
-    sizes = []
+    sizes: list[int] = []
     while isinstance(state, dict) and isinstance(
             bias := state.get(f'{prefix}fc{len(sizes) + 1}.bias'), torch.Tensor):
         sizes.append(bias.numel())

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from av_td3_ros.learning.encoders import ENCODERS, Encoder, get_cnn_extractor
+from av_td3_ros.learning.encoders import Encoder, ENCODERS, get_cnn_extractor
 
 __all__ = ['Actor', 'Critic', 'ENCODERS', 'Encoder', 'QNetwork', 'get_cnn_extractor']
 

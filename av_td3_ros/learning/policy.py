@@ -72,7 +72,7 @@ def export_policy(agent: TD3Agent, version: int = 0) -> bytes:
         'image_shape': [0, 0] if encoder is None else list(encoder.image_shape),
         'tensors': [[name, str(array.dtype), list(array.shape)]
                     for name, array in arrays.items()]}).encode()
-    pieces = [_MAGIC + struct.pack('<I', len(header)) + header]
+    pieces: list[Any] = [_MAGIC + struct.pack('<I', len(header)) + header]
     pieces.append(bytes(-len(pieces[0]) % _ALIGN))
     for array in arrays.values():
         pieces += [memoryview(array.reshape(-1)).cast('B'), bytes(-array.nbytes % _ALIGN)]
@@ -96,7 +96,7 @@ class Policy:
 
     @property
     def info(self) -> PolicyInfo | None:
-        """What is in use, None before anything was loaded."""
+        """Return what is in use, None before anything was loaded."""
         return None if self._current is None else self._current[1]
 
     def act(self, observation: Observation) -> np.ndarray:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from typing import Any, Callable, Mapping, TYPE_CHECKING
@@ -143,13 +144,13 @@ def _check_identity(agent: TD3Agent, content: Mapping[str, Any]) -> None:
     if not isinstance(theirs, bool) or theirs != ours:
         kinds = {True: 'images with a vector', False: 'flat states'}
         raise Misfit(f'use_dict_buffer is {_short(theirs)}: the file is of an agent of '
-                      f'{kinds[theirs is True]}, this agent takes {kinds[ours]}')
+                     f'{kinds[theirs is True]}, this agent takes {kinds[ours]}')
     for key in ('state_dim', 'action_dim', 'max_action'):
         value = content.get(key, getattr(agent, key))
         if isinstance(value, bool) or not isinstance(value, (int, float)) \
                 or value != getattr(agent, key):
             raise Misfit(f'{key} is {_short(value)} in the file and {getattr(agent, key)} in '
-                          'this agent')
+                         'this agent')
     if agent.actor_cnn is None:
         return
     ours = agent.actor_cnn.architecture
@@ -160,7 +161,7 @@ def _check_identity(agent: TD3Agent, content: Mapping[str, Any]) -> None:
             raise Misfit(f'{part}_state_dict is of the encoder {theirs}, this agent has {ours}')
     if content.get('architecture', ours) != ours:
         raise Misfit(f'architecture is {_short(content["architecture"])}, this agent has the '
-                      f'encoder {ours}')
+                     f'encoder {ours}')
 
 
 def _architecture(state: Any) -> str:
@@ -253,7 +254,7 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
                if value != _listed(current[name])}
     for name, value in changed.items():
         plan.warnings.append(f'{part}_optimizer: {name} is {value} in the file and '
-                             f"{_listed(current[name])} in this agent; "
+                             f'{_listed(current[name])} in this agent; '
                              + ("the agent's is kept" if keep else "the file's is taken"))
 
     def swap() -> None:
@@ -322,10 +323,10 @@ def _check_hyper_parameters(plan: Restoration, agent: TD3Agent, content: Mapping
             raise Refused(f'{name} is {_short(value)}')
         if value == own:
             continue
-        plan.warnings.append(f"{name} is {value} in the file and {own} in this agent; "
+        plan.warnings.append(f'{name} is {value} in the file and {own} in this agent; '
                              + ("the agent's is kept" if keep else "the file's is taken"))
         if not keep:
-            plan.then(lambda name=name, value=value: _set_hyper_parameter(agent, name, value))
+            plan.then(functools.partial(_set_hyper_parameter, agent, name, value))
     own = flatten({key: agent.config.get(key, {}) for key in ('algorithm', 'networks')})
     given = content.get('config', {})
     theirs = {ALIASES.get(key, key): value for key, value in flatten(

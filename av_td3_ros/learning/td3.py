@@ -60,6 +60,15 @@ class TD3Agent:
     ``action_dim``, ``use_dict_buffer``, ``settings``, ``config``.
     """
 
+    actor_target: Actor
+    critic_target: Critic
+    actor_cnn_target: Encoder | None
+    critic_cnn_target: Encoder | None
+    actor_optimizer: torch.optim.Adam
+    critic_optimizer: torch.optim.Adam
+    actor_cnn_optimizer: torch.optim.Adam | None
+    critic_cnn_optimizer: torch.optim.Adam | None
+
     def __init__(self, state_dim: int, action_dim: int, max_action: float = 1.0,
                  actor_cnn: Encoder | None = None, critic_cnn: Encoder | None = None,
                  use_dict_buffer: bool = True, config: Mapping[str, Any] | None = None, *,

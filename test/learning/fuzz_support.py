@@ -196,7 +196,7 @@ def _deflate(entries, draw):
 
 
 def _bomb(entries, draw):
-    """A deflated entry that would swell a thousandfold."""
+    """Deflate an entry that would swell a thousandfold."""
     entries['archive/data/0'] = bytes(1 << 24)
     return zipfile.ZIP_DEFLATED
 
@@ -207,7 +207,7 @@ def _surplus_entry(entries, draw):
 
 
 def _missing_entry(entries, draw):
-    entries.pop(draw.choice(list(name for name in entries if '/data' in name)))
+    entries.pop(draw.choice([name for name in entries if '/data' in name]))
 
 
 def _huge_tensor(entries, draw):
@@ -224,6 +224,8 @@ def _huge_tensor(entries, draw):
 
 
 class _Runs:
+    """Pickles as a call."""
+
     def __init__(self, call, argument):
         self.call, self.argument = call, argument
 
@@ -243,7 +245,7 @@ def _executable(entries, draw):
 
 
 def _nested(entries, draw):
-    """Lists of lists of lists: a few bytes that walk for ever."""
+    """Make lists of lists of lists: a few bytes that walk for ever."""
     deep = []
     for _ in range(draw.choice([40, 200])):
         deep = [deep] * 10

@@ -71,7 +71,8 @@ class ReferenceTD3:
         self.q, self.q_target = [Layers(q1), Layers(q2)], [Layers(q1), Layers(q2)]
         self.actor_adam, self.critic_adam = Adam([self.actor], lr), Adam(self.q, lr)
         self.max_action, self.tau = max_action, tau
-        self.policy_noise, self.noise_clip, self.policy_freq = policy_noise, noise_clip, policy_freq
+        self.policy_noise, self.noise_clip = policy_noise, noise_clip
+        self.policy_freq = policy_freq
         self.updates = 0
 
     def update(self, state, action, reward, next_state, discount, normal):

@@ -73,7 +73,8 @@ def test_file_is_what_the_contract_says(tmp_path):
     """Full-size resnet18 agent: keys, counts of entries, plain torch.load."""
     agent = TD3Agent(535, 2, 1.0, get_cnn_extractor(input_channels=4, output_dim=512),
                      get_cnn_extractor(input_channels=4, output_dim=512),
-                     use_dict_buffer=True, config={'algorithm': {'tau': 0.01}, 'user': {'a': (1,)}})
+                     use_dict_buffer=True,
+                     config={'algorithm': {'tau': 0.01}, 'user': {'a': (1,)}})
     agent.save_checkpoint(tmp_path / 'td3.pth')
     content = torch.load(tmp_path / 'td3.pth', weights_only=True)
     assert set(FIRST_TABLE) <= set(content)

@@ -186,6 +186,8 @@ def test_saving_behind_holds_the_moment_it_was_asked_for(tmp_path, make):
 
 def test_saving_behind_reports_errors(tmp_path):
     class Full(Filesystem):
+        """A disk without room."""
+
         def write(self, descriptor, data):
             raise OSError(28, os.strerror(28))
 

@@ -65,7 +65,9 @@ def test_every_failing_call(tmp_path, error, forever):
                 acknowledged = False
             assert files.failed
             assert fingerprint(agent) == before
-            assert acknowledged == (kind == 'unlink' or (kind == 'fsync' and number == calls[kind]))
+            # Only removing what retention does not keep may fail without failing the save.
+            assert acknowledged == (kind == 'unlink'
+                                    or (kind == 'fsync' and number == calls[kind]))
             assert load_stamped(path) in ((2,) if acknowledged else (1, 2))
             # Learning goes on, and the next save works.
             learn(agent, 1)
