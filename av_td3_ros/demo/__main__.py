@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any, Sequence
@@ -72,4 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is closed. Threads of the middleware and of the encoder may still be in native
+    # code, and the interpreter's own end under them would abort the process.
+    os._exit(status)

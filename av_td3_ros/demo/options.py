@@ -12,7 +12,7 @@ from typing import Sequence
 
 from av_td3_ros.resources import share_directory
 
-DEFAULT_CHECKPOINT = Path('models', 'driver.pth')
+DEFAULT_CHECKPOINT = Path('models', 'policy.pth')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -179,7 +179,7 @@ def _draw_terms(frame: np.ndarray, terms: Mapping[str, float], unit: float) -> N
         y = top + 13 * unit + row * line
         colour = GREEN if value > 0 else (120, 120, 255) if value < 0 else (170, 170, 170)
         _text(frame, name.replace('_', ' '), 10 * unit, y, unit, (210, 210, 210), 0.38)
-        _text(frame, f'{value:+.3f}' if math.isfinite(value) else '?', 96 * unit, y, unit,
+        _text(frame, f'{value + 0.0:+.3f}' if math.isfinite(value) else '?', 96 * unit, y, unit,
               colour, 0.38)
 
 

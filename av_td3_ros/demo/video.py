@@ -72,11 +72,13 @@ class VideoWriter:
         try:
             self._queue.put(None, timeout=timeout)
         except queue.Full:
+            self.abort()
             raise VideoError(f'{self.path}: encoding has come to a stop') from None
         self._thread.join(timeout)
         if self._thread.is_alive():
-            raise VideoError(f'{self.path}: {self.waiting} frames were not encoded within '
-                             f'{timeout:g} s')
+            left = self.waiting
+            self.abort(10.0)
+            raise VideoError(f'{self.path}: {left} frames were not encoded within {timeout:g} s')
         if self._error is not None:
             raise VideoError(f'{self.path}: {self._error}') from self._error
 
