@@ -8,16 +8,18 @@ The only module that needs ``launch`` and ``launch_ros``; nothing else imports i
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
+import sys
 from typing import Any, Callable
 
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
-from launch.actions import (DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, LogInfo,
-                            OpaqueFunction, SetEnvironmentVariable)
-from launch.events import Shutdown
+from launch.actions import (DeclareLaunchArgument, IncludeLaunchDescription, LogInfo,
+                            OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable, Shutdown)
+from launch.event_handlers import OnShutdown
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
@@ -26,6 +28,7 @@ from av_td3_ros.resources import PACKAGE, share_directory
 
 BOOLEANS = ['true', 'false']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
+_ENDING = 'av_td3_ros.ending'
 DEFAULT_CHECKPOINT = share_directory() / 'models' / 'driver.pth'
 
 
@@ -59,11 +62,33 @@ def arguments(configuration: str) -> list[Action]:
 def describe(configuration: str, own_arguments: list[Action],
              graph: Callable[[LaunchContext], list[Action]]) -> LaunchDescription:
     """Put a launch description together; ``graph`` returns the nodes once the values are known."""
+    declared = [*arguments(configuration), *own_arguments]
+
     def start(context: LaunchContext) -> list[Action]:
+        refuse_unknown(context, [argument.name for argument in declared])
         require_file(context, 'params_file', 'a ROS 2 parameter file')
         return graph(context)
-    return LaunchDescription([*arguments(configuration), *own_arguments, *environment(),
+    return LaunchDescription([*declared, *environment(),
+                              RegisterEventHandler(OnShutdown(on_shutdown=_note_end)),
                               OpaqueFunction(function=start)])
+
+
+def refuse_unknown(context: LaunchContext, known: list[str]) -> None:
+    """
+    Raise RuntimeError for an argument of the command line that no launch argument is.
+
+    ``ros2 launch`` ignores those. Where another launch file includes ours, the command line is
+    that file's, and nothing is said.
+    """
+    ours = Path(str(context.get_locals_as_dict().get('current_launch_file_path', ''))).name
+    if not any(Path(argument).name == ours for argument in sys.argv):
+        return
+    for name in (argument.split(':=')[0] for argument in context.argv if ':=' in argument):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise RuntimeError(
+                f'there is no launch argument {name!r}'
+                + (f'; did you mean {near[0]!r}?' if near else f'; there are {", ".join(known)}.'))
 
 
 def value(context: LaunchContext, name: str) -> str:
@@ -158,16 +183,25 @@ def trainer(context: LaunchContext, **parameters: Any) -> Action:
                  parameters=parameters, needed=True)
 
 
-def _node(context: LaunchContext, kind: type, *, name: str, parameters: dict[str, Any],
-          needed: bool = False, **options: Any) -> Action:
+def _note_end(_event: Any, context: LaunchContext) -> None:
+    context.launch_configurations[_ENDING] = 'true'
+
+
+def _end(context: LaunchContext, reason: str) -> list[Action]:
+    """End the launch, unless it is ending already: then every node's exit is expected."""
+    return [] if _ENDING in context.launch_configurations else [Shutdown(reason=reason)]
+
+
+def _node(context: LaunchContext, kind: type, *, name: str, namespace: str,
+          parameters: dict[str, Any], needed: bool = False, **options: Any) -> Action:
     """Return a node with the parameters of params_file; one that is ``needed`` ends the launch."""
     use_sim_time = value(context, 'use_sim_time') == 'true'
+    logger = '.'.join([*filter(None, namespace.split('/')), name])
     if needed:
-        reason = f'{name} has ended'
-        options['on_exit'] = [EmitEvent(event=Shutdown(reason=reason))]
+        options['on_exit'] = [OpaqueFunction(function=_end, args=[f'{name} has ended'])]
     return kind(
-        package=PACKAGE, name=name, output='screen', emulate_tty=True,
+        package=PACKAGE, name=name, namespace=namespace, output='screen', emulate_tty=True,
         parameters=[str(Path(value(context, 'params_file')).expanduser()),
                     {'use_sim_time': use_sim_time, **parameters}],
-        ros_arguments=['--log-level', f"{name}:={value(context, 'log_level')}"],
+        ros_arguments=['--log-level', f"{logger}:={value(context, 'log_level')}"],
         **options)
