@@ -15,7 +15,6 @@ offers no parameter services (its parameters are set at the start), and reads th
 
 from __future__ import annotations
 
-import sys
 import time
 
 from carla_msgs.msg import CarlaEgoVehicleControl, CarlaStatus
@@ -124,10 +123,10 @@ class GuardNode(Node):
                        'publishers of commands': self.count_publishers(_COMMANDS)})
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: list[str] | None = None) -> None:
     """Run the guard."""
-    return run(GuardNode, args=args)
+    run(GuardNode, args=args)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

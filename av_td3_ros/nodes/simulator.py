@@ -10,13 +10,13 @@ callback, without a hand-over between threads.
 from __future__ import annotations
 
 import dataclasses
-import sys
 
 from carla_msgs.msg import CarlaControl, CarlaEgoVehicleControl
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.context import Context
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
@@ -78,8 +78,8 @@ class SimulatorSettings:
 class SimulatorNode(Node):
     """CARLA and its bridge in one: a world, its topics, and the rules by which it ticks."""
 
-    def __init__(self) -> None:
-        super().__init__('carla_ros_bridge')
+    def __init__(self, *, context: Context | None = None) -> None:
+        super().__init__('carla_ros_bridge', context=context)
         self.settings = declare(self, SimulatorSettings)
         self._warnings = Warnings(self, period=1.0)
         settings = self.settings
@@ -311,10 +311,10 @@ def _at(pose: Pose) -> str:
     return f'({pose.x:.1f}, {pose.y:.1f})'
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: list[str] | None = None) -> None:
     """Run the simulator."""
-    return run(SimulatorNode, args=args)
+    run(SimulatorNode, args=args)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -12,13 +12,14 @@ are not installed.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
 import socket
 import sys
 import threading
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NoReturn, Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -33,9 +34,9 @@ EXIT_STUCK = 70
 
 
 def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
-        threads: int = 1, deadline: float = 5.0) -> int:
+        threads: int = 1, deadline: float = 5.0) -> NoReturn:
     """
-    Run the node that ``make_node`` returns until a signal, and return the exit status.
+    Run the node that ``make_node`` returns until a signal, and end the process.
 
     Callbacks run one after the other; those that block (services that wait for another node) are
     in a ReentrantCallbackGroup, which has ``threads`` of its own.
@@ -43,7 +44,19 @@ def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
     A :class:`SettingsError`, on the command line or from the node, is one sentence on stderr and
     status 2. A node that is not gone ``deadline`` seconds after the signal, or at a second
     signal, is ended hard with status 70.
+
+    After all that, exit handlers are run and the interpreter is left as it is: taking apart what
+    torch, numba and CARLA have loaded costs seconds, and brings nothing.
     """
+    status = _run(make_node, args, threads, deadline)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(make_node: Callable[[], Node], args: Sequence[str] | None, threads: int,
+         deadline: float) -> int:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy raises several unrelated types for bad arguments

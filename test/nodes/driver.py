@@ -44,4 +44,4 @@ class Driver(Node):
 
 
 if __name__ == '__main__':
-    raise SystemExit(run(Driver))
+    run(Driver)

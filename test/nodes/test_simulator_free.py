@@ -9,13 +9,17 @@ from geometry_msgs.msg import Pose as PoseMsg, PoseStamped
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool
 from support import make_graph, ROOT
 
 from av_td3_ros.driving.route import Route
+from av_td3_ros.nodes.simulator import SimulatorNode
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.messages import make_pose, read_odometry, read_path, read_stamp
+from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.town import default_town, Town
 
 pytestmark = pytest.mark.ros
@@ -87,24 +91,37 @@ def test_a_teleport_brings_a_new_look_where_asked(ros, simulator):
     assert max(np.abs(a - b).max() for a in means for b in means) > 4.0
 
 
-@pytest.mark.parametrize('parameters, words', [
-    ({'town': '/no/such/town.xodr'}, 'town: cannot read the town /no/such/town.xodr'),
-    ({'town': 'atlantis'}, 'atlantis.xodr'),
-    ({'spawn_point': 100000}, 'spawn_point is 100000, but the town has'),
-    ({'camera.fov': 5.0}, 'camera.fov is 5.0, but must be between 10 and 160'),
+@pytest.fixture
+def damaged(tmp_path):
+    path = tmp_path / 'damaged.xodr'
+    path.write_text((ROOT / 'maps' / 'town_a.xodr').read_text()[:5000])
+    return path
+
+
+@pytest.mark.parametrize('parameter, words', [
+    ('town:=/no/such/town.xodr', 'town: cannot read the town /no/such/town.xodr'),
+    ('town:=atlantis', 'atlantis.xodr'),
+    ('town:={damaged}', '{damaged}'),
+    ('camera.fov:=5.0', 'camera.fov is 5.0, but must be between 10 and 160'),
+    ('camera.width:=wide', 'camera.width must be'),
+    ('role:=hero', "there is no setting 'role'; did you mean 'role_name'?"),
 ])
-def test_it_refuses_to_start_with_one_sentence(ros, simulator, parameters, words):
-    process = ros.start('simulator', parameters)
+def test_what_is_wrong_is_said_in_one_sentence(ros, damaged, parameter, words):
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '-p', parameter.format(damaged=damaged)])
+    try:
+        with pytest.raises(SettingsError) as error:
+            SimulatorNode(context=context)
+        assert words.format(damaged=damaged) in str(error.value)
+        assert str(error.value).startswith('carla_ros_bridge: ')
+        assert '\n' not in str(error.value)
+    finally:
+        rclpy.try_shutdown(context=context)
+
+
+def test_it_refuses_to_start_with_one_sentence(ros):
+    process = ros.start('simulator', {'spawn_point': 100000})
     assert process.wait(100.0) == 2
     lines = process.output.strip().splitlines()
-    assert len(lines) == 1 and words in lines[0]
-    ros.processes.remove(process)
-
-
-def test_a_damaged_town_is_named(ros, simulator, tmp_path):
-    bad = tmp_path / 'bad.xodr'
-    bad.write_text((ROOT / 'maps' / 'town_a.xodr').read_text()[:5000])
-    process = ros.start('simulator', {'town': str(bad)})
-    assert process.wait(100.0) == 2
-    assert str(bad) in process.output and 'Traceback' not in process.output
+    assert len(lines) == 1 and 'spawn_point is 100000, but the town has' in lines[0]
     ros.processes.remove(process)

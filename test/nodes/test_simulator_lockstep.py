@@ -172,8 +172,8 @@ def test_pause_step_and_play(bench):
         bench.control(CarlaControl(command=CarlaControl.STEP_ONCE))
         # It runs for the step, and then does not.
         bench.ros.wait_for(
-            lambda: [m.synchronous_mode_running for m in bench.carla[running:]] == [True, False]
-            and bench.now == begin + n * 50_000_000, 'a step')
+            lambda: [m.synchronous_mode_running for m in bench.carla[running:]]
+            == [True, True, False] and bench.now == begin + n * 50_000_000, 'a step')
         bench.ros.spin(0.2)
         assert bench.now == begin + n * 50_000_000
     bench.control(CarlaControl(command=CarlaControl.PLAY))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulator's topics against the contract's table, over DDS."""
 
-from carla_msgs.msg import CarlaEgoVehicleInfo, CarlaEgoVehicleStatus, CarlaStatus, CarlaWorldInfo
+from carla_msgs.msg import (CarlaControl, CarlaEgoVehicleInfo, CarlaEgoVehicleStatus, CarlaStatus,
+                            CarlaWorldInfo)
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float32
+from support import make_graph
 
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.messages import read_odometry, read_path, read_stamp
+from av_td3_ros.simulation.town import Town
 
+pytestmark = pytest.mark.ros
 EGO = '/carla/ego_vehicle'
 # Topic, type, whether the simulator publishes it, whether it is latched.
 TABLE = [
@@ -40,8 +44,15 @@ TABLE = [
 ]
 
 
+@pytest.fixture(scope='module')
+def ros(tmp_path_factory):
+    for graph in make_graph(tmp_path_factory.mktemp('topics')):
+        graph.start('simulator', {'seed': 5})
+        graph.publisher(CarlaControl, '/carla/control', timeout=100.0)
+        yield graph
+
+
 def test_topics_are_those_of_the_bridge(ros):
-    ros.start('simulator', {'camera.width': 64, 'camera.height': 48})
     node = ros.node
 
     def endpoints(topic, published):
@@ -73,7 +84,6 @@ def test_depths_are_those_of_the_bridge():
 
 
 def test_a_tick_is_consistent(ros):
-    ros.start('simulator', {'seed': 3})
     images = ros.subscribe(Image, f'{EGO}/rgb_front/image')
     infos = ros.subscribe(CameraInfo, f'{EGO}/rgb_front/camera_info')
     odometry = ros.subscribe(Odometry, f'{EGO}/odometry')
@@ -109,7 +119,6 @@ def test_a_tick_is_consistent(ros):
 
 
 def test_a_late_joiner_gets_what_was_said_once(ros):
-    ros.start('simulator', {'camera.width': 64, 'camera.height': 48, 'seed': 5})
     clock = ros.subscribe(Clock, '/clock')
     ros.wait_for(lambda: len(clock) > 5, 'ticks')
     world = ros.subscribe(CarlaWorldInfo, '/carla/world_info', qos.INFO)
@@ -123,7 +132,6 @@ def test_a_late_joiner_gets_what_was_said_once(ros):
     left, right = vehicle[0].wheels[:2]
     assert left.position.y > 0 > right.position.y and left.position.x > 0
     # Before any goal the route leads from the car to the map's first spawn point.
-    from av_td3_ros.simulation.town import Town
     town = Town.from_opendrive(world[0].opendrive)
     points, here = read_path(routes[0]), read_odometry(odometry[-1]).pose
     assert np.hypot(*(points[0] - here[:2])) < 2.0
