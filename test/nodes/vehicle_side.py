@@ -28,6 +28,7 @@ class VehicleSide:
         self.route = ros.publisher(Path, f'{EGO}/waypoints', qos.ROUTE)
         self.collision = ros.publisher(CarlaCollisionEvent, f'{EGO}/collision')
         self.number = 1
+        self._sent = 0
         ros.wait_for(lambda: ros.node.count_publishers(f'{EGO}/vehicle_control_cmd'), 'commands')
 
     @property
@@ -54,6 +55,7 @@ class VehicleSide:
     def send_image(self, number=None):
         """Publish the picture of a tick."""
         number = self.number if number is None else number
+        self._sent = len(self.commands)
         self.image(make_image(self.picture(number), 'bgra8', number * TICK, 'ego/rgb_front'))
 
     def send_odometry(self, number=None):
@@ -65,9 +67,9 @@ class VehicleSide:
         self.route(make_path(points, self.stamp))
 
     def answer(self, within=5.0):
-        """Return the command of the present tick."""
+        """Return the command of the present tick, sent after its picture."""
         def found():
-            return next((command for command in reversed(self.commands)
+            return next((command for command in self.commands[self._sent:]
                          if read_stamp(command.header.stamp) == self.stamp), None)
         return read_control(self.ros.wait_for(
             found, f'a command with stamp {self.stamp}', within))
