@@ -60,8 +60,9 @@ def main():
     folder, flat = Path(folder), kind == 'flat'
     torch.set_num_threads(int(threads))
     agent = flat_agent(seed=1) if flat else image_agent(kind, seed=1)
-    memory = ReplayMemory(100, image_shape=None if flat else (84, 84), vector_dim=5 if flat else 23,
-                          action_dim=2, directory=folder / 'replay', seed=3)
+    memory = ReplayMemory(100, image_shape=None if flat else (84, 84),
+                          vector_dim=5 if flat else 23, action_dim=2,
+                          directory=folder / 'replay', seed=3)
     noise = Noise()
     random.seed(4)
     np.random.seed(4)

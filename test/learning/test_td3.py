@@ -97,8 +97,8 @@ def test_image_update_equals_plain_one(architecture):
 def plain_update(agent, batch, noise):
     """One update of TD3 as the paper has it, on the agent's own networks."""
     def state(encoder, observation):
-        low, high = encoder.input_range
-        image = observation['image'].float() / 255.0 * (high - low) + low
+        # In the same layout of memory, or rounding would differ.
+        image = encoder.scale(observation['image'].contiguous(memory_format=torch.channels_last))
         return torch.cat([encoder(image), observation['vector']], 1)
 
     now, then = batch.observation, batch.next_observation
@@ -250,7 +250,7 @@ def test_gradient_clipping_limits_each_network():
         before = [p.detach().clone() for p in agent.critic.parameters()]
         reported = agent.update(batch_for(agent))['critic_grad_norm']
         moved = torch.cat([(p - b).flatten() for p, b in zip(agent.critic.parameters(), before)])
-        norms[limit] = float(moved.norm()), reported
+        norms[limit] = moved.norm().item(), reported
     assert norms[0.0][0] == pytest.approx(norms[0.0][1], rel=1e-4)
     assert norms[1e-3][0] == pytest.approx(1e-3, rel=1e-3)
     assert norms[1e-3][1] == pytest.approx(norms[0.0][1], rel=1e-4)
