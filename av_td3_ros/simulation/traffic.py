@@ -71,7 +71,7 @@ class Traffic:
 
     @property
     def network(self) -> LaneNetwork:
-        """The lanes of the town as the cars use them, made when they are first needed."""
+        """Return the lanes of the town as the cars use them, made when first needed."""
         if self._network is None:
             self._network = LaneNetwork(self.town)
         return self._network

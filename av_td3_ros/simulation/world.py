@@ -111,17 +111,17 @@ class World:
 
     @property
     def time_ns(self) -> int:
-        """Simulation time since the reset in nanoseconds."""
+        """Return the simulation time since the reset in nanoseconds."""
         return self.frame * self._tick_ns
 
     @property
     def others(self) -> Others:
-        """The other cars; their arrays change with every tick."""
+        """Return the other cars; their arrays change with every tick."""
         return self.traffic.others
 
     @property
     def state(self) -> VehicleState:
-        """The ego vehicle's state at this tick."""
+        """Return the ego vehicle's state at this tick."""
         x, y, yaw, vx, vy, rate = self.ego.state[:6].tolist()
         pose = Pose(x, y, self.town.height(x, y), yaw)
         return VehicleState(self.time_ns, pose, (vx, vy), rate)

@@ -11,7 +11,7 @@ from town_support import load, ROOT, turns
 
 pytest.importorskip('scenariogeneration')
 sys.path.insert(0, str(ROOT / 'scripts'))
-from generate_town import generate, TOWNS  # noqa: E402
+from generate_town import generate, TOWNS  # noqa: E402, I100
 from town_geometry import connect, length, rounded, trim  # noqa: E402
 from town_layouts import LAYOUTS  # noqa: E402
 

@@ -99,7 +99,7 @@ def mutated(text: str, seed: int) -> str:
     return text[:found.start()] + double + text[found.end():]
 
 
-_FUZZ = '''
+_FUZZ = """
 import sys
 from test_opendrive import mutated
 from av_td3_ros.simulation.town import Town, TownError
@@ -110,7 +110,7 @@ for seed in range(int(sys.argv[1]), int(sys.argv[2])):
         Town.from_opendrive(mutated(text, seed))
     except TownError as error:
         assert str(error) and chr(10) not in str(error), error
-'''
+"""
 
 
 @pytest.mark.timeout(0)

@@ -57,7 +57,7 @@ def straight(length: float = 300.0, *, heading: float = 0.0, grade: float = 0.0)
     broken = 'type="broken" color="white" width="0.15" laneChange="both"'
     solid = 'type="solid" color="white" width="0.15" laneChange="none"'
     double = 'type="solid solid" color="yellow" width="0.15" laneChange="none"'
-    return f'''<?xml version="1.0"?><OpenDRIVE>
+    return f"""<?xml version="1.0"?><OpenDRIVE>
 <header revMajor="1" revMinor="4" name="" version="1" north="0" south="0" east="0" west="0">
 <geoReference>+lat_0=0.0 +lon_0=0.0</geoReference></header>
 <road name="r" length="{length}" id="7" junction="-1"><link/>
@@ -66,4 +66,4 @@ def straight(length: float = 300.0, *, heading: float = 0.0, grade: float = 0.0)
 <elevationProfile><elevation s="0" a="0" b="{grade}" c="0" d="0"/></elevationProfile>
 <lanes><laneSection s="0"><left>{_lane(2, solid)}{_lane(1, broken)}</left>
 <center><lane id="0" type="none" level="false"><roadMark sOffset="0" {double}/></lane></center>
-<right>{_lane(-1, broken)}{_lane(-2, solid)}</right></laneSection></lanes></road></OpenDRIVE>'''
+<right>{_lane(-1, broken)}{_lane(-2, solid)}</right></laneSection></lanes></road></OpenDRIVE>"""
