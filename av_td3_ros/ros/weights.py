@@ -87,7 +87,7 @@ def tell_version(message: str, version: int) -> str:
 
 def version_in(message: str) -> int:
     """Return the version that :func:`tell_version` put into an answer, 0 where there is none."""
-    found = re.search(r'\(weights (\d{1,20})\)', message)
+    found = re.search(r'\(weights (\d{1,20})\)$', message)
     return int(found.group(1)) if found else 0
 
 
