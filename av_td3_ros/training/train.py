@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from av_td3_ros.driving.exploration import Exploration
+from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
@@ -37,7 +38,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='train', description=__doc__.split('\n\n')[0].strip())
     parser.add_argument('--out', type=Path, default=Path('runs/train'),
                         help='folder of the run: checkpoints, curve, settings (%(default)s)')
-    parser.add_argument('--params-file', type=Path, help='ROS 2 parameter file')
+    parser.add_argument('--params-file', type=Path, help='ROS 2 parameter file (the one that '
+                        'comes with the package: config/training.yaml)')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                         help='a setting, such as algorithm.batch_size=128; may be repeated')
     parser.add_argument('--town', type=Path, help='OpenDRIVE map to train in')
@@ -73,7 +75,9 @@ def main(args: Sequence[str] | None = None) -> int | str:
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
     options = parse_arguments(args)
     try:
-        settings = read_run_settings(options.params_file, overrides(options.set, options.seed))
+        settings = read_run_settings(
+            options.params_file or shipped('config', 'training.yaml'),
+            overrides(options.set, options.seed))
         town = Town.load(options.town or default_town())
         eval_town = Town.load(options.eval_town or town_path('town_b'))
         with Run(options.out, settings, resume=options.resume) as run:
