@@ -58,6 +58,8 @@ setup(
             'scipy>=1.8',
         ],
         'training': ['tensorboard>=2.8'],
+        # For comparisons in benchmarks/ only.
+        'benchmarks': ['gymnasium[mujoco]>=1.0', 'stable-baselines3>=2.3'],
         'test': [
             'hypothesis>=6.0',
             'lxml>=4.8',
