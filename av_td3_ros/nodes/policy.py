@@ -103,7 +103,8 @@ class PolicyNode(LifecycleNode):
         self._own_progress: weights.Progress | None = None
         self._version = self._refused = 0
         self._awaiting: tuple[int, int, float] | None = None
-        self._paused = False
+        self._paused = self._begun = False
+        self._unprepared: Answer | None = None
         self._counts = {'commands': 0, 'rejected': 0, 'superseded': 0, 'pauses': 0,
                         'refused_weights': 0}
         self._result: Any = None
@@ -267,7 +268,7 @@ class PolicyNode(LifecycleNode):
     def _start_anew(self) -> None:
         """Forget everything about the ticks so far."""
         self._pairer.clear()
-        self._awaiting = None
+        self._awaiting = self._unprepared = None
         self._resume()
         self._send(self.driver.reset())
 
@@ -315,7 +316,11 @@ class PolicyNode(LifecycleNode):
             self._publish(self.driver.decide())
             return
         if self.settings.training and not self._prepared:
-            self._publish(STOP)
+            if self.settings.lockstep:
+                self._unprepared = answer
+                self._pause()
+            else:
+                self._publish(STOP)
             return
         try:
             transitions, request = self.driver.observe(answer.state, picture, encoding)
@@ -454,6 +459,21 @@ class PolicyNode(LifecycleNode):
             self._counts['pauses'] += 1
             self._warnings.warn('lockstep', 'the learner does not answer in time: the simulation '
                                 'is paused meanwhile')
+            self._pause()
+
+    def _begin_lockstep(self) -> None:
+        """Let the simulation go, once everybody is there, from the tick at which it was held."""
+        if not self._prepared or not self._run_control.get_subscription_count() \
+                or not self._command.get_subscription_count():
+            return
+        self._begun = self._paused = True
+        answer, self._unprepared = self._unprepared, None
+        if answer is not None:
+            self._answer(answer)
+        self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused:
             self._paused = True
             self._run_control.publish(CarlaControl(command=CarlaControl.PAUSE))
 
@@ -469,6 +489,9 @@ class PolicyNode(LifecycleNode):
         if self._awaiting is not None \
                 and now - self._awaiting[2] > self.settings.lockstep_timeout:
             self._wait_longer()
+        if self.settings.training and self.settings.lockstep and (
+                not self._begun or self._unprepared is not None):
+            self._begin_lockstep()
         waiting = self._pairer.waiting
         if waiting is not None and now - self._arrival > self.settings.pair_timeout:
             for answer in self._pairer.give_up(waiting):
@@ -505,6 +528,9 @@ class PolicyNode(LifecycleNode):
                           last_return=self._result.returned)
         if not self._active:
             return Report(WARN, 'inactive', values)
+        if self._unprepared is not None:
+            return Report(WARN, 'the simulation is held until routes and training node are there',
+                          values)
         if self.driver.phase in (Phase.DRIVING, Phase.STARTING, Phase.ARRIVED):
             return Report(OK, self.driver.phase.value, values)
         return Report(WARN, self.driver.reason, values)

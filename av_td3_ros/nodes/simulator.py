@@ -64,6 +64,9 @@ class SimulatorSettings:
     fixed_delta_seconds: float = setting(0.05, 'length of a tick in s', ge=0.001, le=0.5)
     passive: bool = setting(False, 'as if another client ticked CARLA: in real time, waiting for '
                             'no command, deaf to /carla/control')
+    start_paused: bool = setting(
+        False, 'wait for PLAY before the first tick, so that other vehicles are where they are in '
+        'every run when a policy node in lockstep, which sends it, begins')
     real_time_factor: float = setting(
         1.0, 'speed of ticks that wait for no command, over real time; 0: as fast as possible',
         ge=0.0, le=1000.0)
@@ -97,6 +100,8 @@ class SimulatorNode(Node):
         synchronous = settings.synchronous_mode and not settings.passive
         self._ticker = Ticker(
             waits=synchronous and settings.synchronous_mode_wait_for_vehicle_control_command)
+        if settings.start_paused:
+            self._ticker.control(Run.PAUSE)
         self._bridge = BridgePublisher(self, settings.role_name, self._camera)
         self._subscribe()
         self._bridge.infos(self.world.town, settings.vehicle)

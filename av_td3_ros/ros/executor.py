@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import (ConditionReachedException, Executor, ShutdownException,
                              TimeoutException)
 
@@ -44,7 +45,7 @@ class OrderedExecutor(Executor):
         except (ShutdownException, TimeoutException, ConditionReachedException):
             return
         if isinstance(getattr(entity, 'callback_group', None), ReentrantCallbackGroup):
-            self._running.append(self._pool.submit(_run, handler))
+            self._running.append(self._pool.submit(_run_beside, handler))
         else:
             _run(handler)
         for done in [future for future in self._running if future.done()]:
@@ -56,6 +57,13 @@ class OrderedExecutor(Executor):
         ended = super().shutdown(timeout_sec)
         self._pool.shutdown(wait=False)
         return ended
+
+
+def _run_beside(handler: Any) -> None:
+    try:
+        _run(handler)
+    except InvalidHandle:
+        pass  # the service was taken away while it answered
 
 
 def _run(handler: Any) -> None:
