@@ -118,13 +118,21 @@ class Demo:
         self._driving = time.monotonic()
         self._line.say(f'All nodes are up after {self._driving - self._begun:.1f} s; the routes '
                        'have ' + ' and '.join(f'{m.route.length:.0f} m' for m in meters))
+        try:
+            self._phases(graph, observer, self._account, meters)
+        finally:
+            # A phase that was cut short counts with what it brought.
+            self._end(next((m for m in meters if m.drive.ticks), observer.meter), None)
+
+    def _phases(self, graph: Graph, observer: Observer, account: Account,
+                meters: list[RouteMeter]) -> None:
         self._begin(0, 'the car drives route 1, the training node learns from it')
         self._follow(graph, observer, meters[0])
-        if self._account.updates.total <= 0:
+        if account.updates.total <= 0:
             raise DemoFailed('the training node made no update while the car drove')
         self._end(meters[0], meters[0].completion)
         self._begin(1, 'the training is saved while the car drives on')
-        loaded = self._save_kill_load(graph, observer, self._account.updates, meters[1])
+        loaded = self._save_kill_load(graph, observer, account.updates, meters[1])
         self._end(meters[1], None)
         self._begin(2, 'the car drives on with the loaded weights')
         observer.run(CarlaControl.PLAY)
@@ -221,8 +229,6 @@ class Demo:
         observer, account = self._observer, self._account
         figures: dict[str, Any] = {'phases': []}
         if observer is not None and account is not None:
-            # A phase that was cut short counts with what it brought.
-            self._end(observer.meter, observer.meter.completion)
             figures = account.summary(observer.meters)
         video = self._video
         return {'success': not reason, 'reason': reason,
@@ -237,7 +243,8 @@ class Demo:
     def close_video(self, timeout: float) -> None:
         """Encode what waits, for at most ``timeout`` s; raises VideoError."""
         if self._video is not None:
-            self._video.close(timeout)
+            self._video.close(timeout, lambda waiting: self._line.show(
+                f'{time.monotonic() - self._begun:4.0f} s  {waiting} frames of the video are left'))
 
     def abort_video(self) -> None:
         """Finish the video with what is encoded already."""

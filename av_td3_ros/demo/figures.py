@@ -18,8 +18,10 @@ import numpy as np
 from av_td3_ros.driving.frames import VehicleState
 from av_td3_ros.driving.route import Route
 
-JUMP = 5.0
-"""A car that is this much further from one tick to the next, m, was moved, it did not drive."""
+JUMP = 3.0
+"""A car that is further than this, m, from where its top speed could have taken it was moved."""
+
+_TOP_SPEED = 40.0
 
 _START_RADIUS = 3.0
 _START_SPEED = 0.5
@@ -110,28 +112,36 @@ class RouteMeter:
         """Take the odometry of a tick."""
         if self.done:
             return
-        if not self.begun:
-            start = self.route.points[0]
-            if math.dist((state.pose.x, state.pose.y), start) > _START_RADIUS \
-                    or state.speed > _START_SPEED:
-                return
-            self.begun = True
-            self._along = self.route.locate(state.pose).distance
-            self._state = state
-            return
         last, self._state = self._state, state
-        assert last is not None
+        if not self.begun or last is None:
+            self._begin(state)
+            return
+        seconds = (state.stamp - last.stamp) * 1e-9
         way = math.dist((state.pose.x, state.pose.y), (last.pose.x, last.pose.y))
-        if way > JUMP:
-            self.left = True
+        # Ticks may be missing between the two.
+        if way > JUMP + _TOP_SPEED * max(seconds, 0.0):
+            # One that had not set off yet was on its way to the start.
+            if self.drive.distance < _START_RADIUS:
+                self._begin(state)
+            else:
+                self.left = True
             return
         position = self.route.locate(state.pose, near=self._along)
         self._along = position.distance
         self.furthest = max(self.furthest, position.distance)
-        self.drive.add((state.stamp - last.stamp) * 1e-9, way, abs(position.lateral))
+        self.drive.add(seconds, way, abs(position.lateral))
         if abs(position.lateral) <= self._max_lateral \
                 and self.route.length - position.distance < self._goal_radius:
             self.arrived = True
+
+    def _begin(self, state: VehicleState) -> None:
+        """Begin if the car stands at the route's start."""
+        start = self.route.points[0]
+        self.begun = math.dist((state.pose.x, state.pose.y), start) < _START_RADIUS \
+            and state.speed < _START_SPEED
+        self._along = self.furthest = self.route.locate(
+            state.pose, near=0.0, ahead=_START_RADIUS).distance if self.begun else 0.0
+        self.drive = Drive()
 
     def collision(self, stamp: int) -> None:
         """Take a collision event of a time in ns; one hit may bring several."""

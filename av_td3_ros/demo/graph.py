@@ -68,13 +68,17 @@ class Graph:
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float) -> None:
         """Take in messages until ``condition()``; DemoFailed after ``timeout`` s without it."""
-        until = time.monotonic() + timeout
+        now = time.monotonic()
+        until, look = now + timeout, now
         while not condition():
-            if time.monotonic() > until:
-                raise DemoFailed(f'{timeout:.0f} s passed without {what}')
-            self._children.check()
             self._executor.spin_once(timeout_sec=0.05)
-            self._line.show(self.describe())
+            now = time.monotonic()
+            if now > until:
+                raise DemoFailed(f'{timeout:.0f} s passed without {what}')
+            if now > look:
+                look = now + 0.1
+                self._children.check()
+                self._line.show(self.describe())
 
     def settle(self, seconds: float) -> None:
         """Take in messages for a while."""

@@ -83,14 +83,16 @@ class Observer(Node):
 
     def _listen(self) -> None:
         def listen(message: type, topic: str, callback: Callable[..., None],
-                   profile: Any = qos.STREAM, **options: Any) -> None:
+                   profile: Any = qos.STREAM, **options: Any) -> Any:
             name = topic if topic.startswith('/') else f'/carla/{ROLE}/{topic}'
-            self.create_subscription(message, name, callback, profile, **options)
+            return self.create_subscription(message, name, callback, profile, **options)
 
-        listen(Odometry, 'odometry', self._on_odometry)
-        listen(CarlaEgoVehicleControl, 'vehicle_control_cmd', timed(self._on_command))
-        listen(CarlaCollisionEvent, 'collision', self._on_collision)
-        listen(CameraInfo, 'rgb_front/camera_info', self._on_camera)
+        # Deep queues: the figures are of every tick, also where the observer is late.
+        listen(Odometry, 'odometry', self._on_odometry, qos.EXPERIENCE)
+        listen(CarlaEgoVehicleControl, 'vehicle_control_cmd', timed(self._on_command),
+               qos.EXPERIENCE)
+        listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.EXPERIENCE)
+        self._camera = listen(CameraInfo, 'rgb_front/camera_info', self._on_camera)
         # As bytes: of most pictures only the stamp and the time of sending are wanted.
         listen(Image, 'rgb_front/image', timed(self._on_image), raw=True)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
@@ -134,9 +136,13 @@ class Observer(Node):
         self.meter.collision(read_stamp(message.header.stamp))
 
     def _on_camera(self, message: CameraInfo) -> None:
+        if self._view is not None:
+            return
         mount = CameraSettings()
         self._view = View(message.k[0], message.k[4], message.k[2], message.k[5],
                           mount.x, mount.y, mount.z)
+        # It stays the same; a subscription less is time for the others.
+        self.destroy_subscription(self._camera)
 
     def _on_image(self, data: bytes, sent: float, received: float) -> None:
         sec, nanosec = _STAMP.unpack_from(data)

@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
                         'package)')
     parser.add_argument('--vehicles', type=int, default=0, metavar='N',
                         help='other vehicles in the town (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, metavar='N',
+    parser.add_argument('--seed', type=int, default=6, metavar='N',
                         help='seed of routes, traffic and look (default: %(default)s)')
     parser.add_argument('--size', type=_size, default=(800, 600), metavar='WxH',
                         help="size of the camera's picture (default: 800x600)")

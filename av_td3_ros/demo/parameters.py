@@ -30,7 +30,7 @@ POLICY = f'/carla/{ROLE}/av_td3_policy'
 # What differs from the checkpoint's own training. The actor moves by at most its learning rate
 # an update (Adam), after the critic has had some updates with the new experience.
 _LEARNING = {
-    'algorithm.learning_rate': 1e-4, 'algorithm.learning_starts': 100,
+    'algorithm.learning_rate': 1e-4, 'algorithm.learning_starts': 40,
     'algorithm.actor_starts': 20, 'algorithm.batch_size': 64, 'algorithm.buffer_size': 20_000,
     'networks.cnn.learning_rate': 1e-5, 'networks.cnn.actor_cnn_lr': 1e-6,
     'networks.cnn.critic_cnn_lr': 1e-5, 'networks.actor.learning_rate': 1e-6,

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 import queue
 import threading
-from typing import NamedTuple
+import time
+from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
@@ -67,14 +68,22 @@ class VideoWriter:
         """Frames that wait to be encoded."""
         return self._queue.qsize()
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Encode what waits, for at most ``timeout`` seconds, and finish the file."""
-        try:
-            self._queue.put(None, timeout=timeout)
-        except queue.Full:
-            self.abort()
-            raise VideoError(f'{self.path}: encoding has come to a stop') from None
-        self._thread.join(timeout)
+    def close(self, timeout: float = 30.0,
+              progress: Callable[[int], None] = lambda waiting: None) -> None:
+        """
+        Encode what waits, for at most ``timeout`` seconds, and finish the file.
+
+        ``progress`` is called now and then with how many frames wait.
+        """
+        until = time.monotonic() + timeout
+        while self._queue.full() and time.monotonic() < until:
+            progress(self.waiting)
+            time.sleep(0.05)
+        if not self._queue.full():
+            self._queue.put_nowait(None)
+        while self._thread.is_alive() and time.monotonic() < until:
+            progress(self.waiting)
+            self._thread.join(0.2)
         if self._thread.is_alive():
             left = self.waiting
             self.abort(10.0)

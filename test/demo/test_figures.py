@@ -69,7 +69,7 @@ def test_a_car_that_is_moved_away_has_not_arrived():
     m = meter()
     m.take(state(0, 0.0, speed=0.0))
     drive(m, np.arange(0.5, 60.0, 0.5))
-    m.take(state(500, 98.0))
+    m.take(state(120, 98.0))
     assert m.left and m.done and not m.arrived
     assert m.completion == pytest.approx(0.595)
     assert m.drive.distance == pytest.approx(59.5)
@@ -84,6 +84,29 @@ def test_nothing_counts_before_the_start():
     m.collision(2 * DT)
     m.take(state(3, 1.0, speed=0.0))
     assert m.begun and m.drive.collisions == 0
+
+
+def test_missing_ticks_are_no_jump():
+    m = meter()
+    m.take(state(0, 0.0, speed=0.0))
+    drive(m, np.arange(0.5, 20.25, 0.5))
+    m.take(state(60, 30.0))         # a second without odometry
+    assert not m.done and m.drive.distance == pytest.approx(30.0)
+    assert m.drive.seconds == pytest.approx(3.0)
+    m.take(state(61, 36.0))         # 6 m in a twentieth of one
+    assert m.left
+
+
+def test_a_car_that_stood_near_the_start_before_it_was_put_there_counts_from_there():
+    m = meter()
+    m.take(state(0, 2.5, y=1.0, speed=0.0))
+    assert m.begun
+    m.take(state(1, 300.0, speed=0.0))
+    assert not m.begun and not m.done and m.furthest == 0.0
+    m.take(state(2, 0.0, speed=0.0))
+    assert m.begun and m.furthest == 0.0 and m.drive == Drive()
+    drive(m, np.arange(0.5, 50.25, 0.5), first_tick=3)
+    assert m.drive.distance == pytest.approx(50.0) and m.completion == pytest.approx(0.5)
 
 
 def test_a_route_that_crosses_itself_is_not_cut_short():
