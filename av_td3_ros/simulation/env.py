@@ -72,8 +72,8 @@ class TownEnv(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None
               ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode on a route drawn from the seed, or on the one in ``options``."""
-        if seed is None:
-            seed, self._first_seed = self._first_seed, None
+        seed = self._first_seed if seed is None else seed
+        self._first_seed = None
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**31))
         if options:
