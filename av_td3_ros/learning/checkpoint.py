@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
+from importlib.metadata import PackageNotFoundError, version
 import logging
 import os
 from pathlib import Path
@@ -274,8 +276,8 @@ def describe(error: OSError) -> str:
     return f'{errno.errorcode.get(error.errno, error.errno)} ({os.strerror(error.errno)})'
 
 
+@functools.lru_cache
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
     try:
         return version('av_td3_ros')
     except PackageNotFoundError:
