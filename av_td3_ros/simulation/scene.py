@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Sequence
 import weakref
 
 import numpy as np
@@ -63,19 +63,29 @@ class Scene:
     relief: tuple[Patches, ...]
 
 
+_ROW = 0.2         # m between the rows that an island is covered with
 _scenes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def scene_of(town) -> Scene:
     """Return the scene of a :class:`Town`, built at the first call and shared afterwards."""
     if town not in _scenes:
-        _scenes[town] = build_scene(*read_strips(town.lanes, town.opendrive))
+        islands = [np.column_stack([outline, [town.height(x, y) for x, y in outline.tolist()]])
+                   for outline in town.islands]
+        _scenes[town] = build_scene(*read_strips(town.lanes, town.opendrive), islands)
     return _scenes[town]
 
 
-def build_scene(surfaces: list[Surface], lines: list[Line]) -> Scene:
-    """Make the polygons of a town's strips."""
+def build_scene(surfaces: list[Surface], lines: list[Line],
+                islands: Sequence[np.ndarray] = ()) -> Scene:
+    """
+    Make the polygons of a town's strips.
+
+    ``islands`` are outlines (N, 3) of what lies between the lanes of a junction: it is driven on,
+    and so it is paved.
+    """
     pieces = [piece for surface in surfaces for piece in _pave(surface)]
+    pieces += [piece for outline in islands for piece in _fill(outline)]
     pieces += [_Strip(line.colour, line.stations, *line_borders(line), _PAINT_TOLERANCE)
                for line in lines]
     height = float(np.median(np.concatenate([s.left[:, 2] for s in surfaces])))
@@ -159,6 +169,24 @@ def _pave(surface: Surface) -> Iterator[_Strip]:
             yield piece('pavement', inner, edge + width * outwards)
         if not beside:
             yield piece('verge', inner, edge + (width + _VERGE) * outwards)
+
+
+def _fill(outline: np.ndarray) -> Iterator[_Strip]:
+    """Yield strips of asphalt, across x, that cover an outline (N, 3)."""
+    height = float(outline[:, 2].mean())
+    y0, y1 = outline[:, 1].min(), outline[:, 1].max()
+    corners = outline[:, :2]
+    following = np.roll(corners, -1, axis=0)
+    rows = np.linspace(y0 + 1e-3, y1 - 1e-3, max(int((y1 - y0) / _ROW), 2))
+    for low, high in zip(rows[:-1], rows[1:]):
+        middle = 0.5 * (low + high)
+        crossing = (corners[:, 1] > middle) != (following[:, 1] > middle)
+        a, b = corners[crossing], following[crossing]
+        ends = np.sort(a[:, 0] + (middle - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0]))
+        for begin, end in zip(ends[::2], ends[1::2]):
+            yield _Strip('asphalt', np.array([0.0, end - begin]),
+                         np.array([[begin, high, height], [end, high, height]]),
+                         np.array([[begin, low, height], [end, low, height]]), _TOLERANCE)
 
 
 def _patches(pieces: list[_Strip], more: np.ndarray | None = None) -> Patches:
