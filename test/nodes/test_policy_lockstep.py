@@ -2,62 +2,60 @@
 # SPDX-License-Identifier: Apache-2.0
 """In lockstep, a training over three processes is repeatable bit by bit."""
 
-from carla_msgs.msg import CarlaControl
+from pathlib import Path
+from typing import NamedTuple
+
 import pytest
-from stack import (CAMERA, graph, hear_experience, hear_progress, LEARNER, LOCKSTEP, POLICY,
-                   Service, START)
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from stack import (CAMERA, graph, hear_experience, LEARNER, LOCKSTEP, POLICY, Service, START,
+                   TRAINER)
+from std_msgs.msg import UInt8MultiArray
 import torch
+
+from av_td3_ros.learning.policy import Policy
+from av_td3_ros.ros import weights
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(400)]
 
-RUNNING, TRANSITIONS = 70, 90
+TRANSITIONS = 80
+EVERY_WEIGHTS = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE,
+                           durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Trained(NamedTuple):
+    """What was heard of a training: experience, exported policies by iteration, the save."""
+
+    heard: list
+    policies: dict
+    checkpoint: Path
+    simulator: str
 
 
 def train(folder):
-    """Learn from exactly so many transitions; return the checkpoint and the experience."""
+    """Learn from some experience among traffic, saving amid it; return what was heard."""
     with graph(folder) as ros:
-        ros.start('simulator', {**CAMERA, **LOCKSTEP, 'vehicles': 4, 'seed': 3,
-                                'start_paused': True})
+        heard, policies = hear_experience(ros), {}
+
+        def on_weights(message):
+            found = weights.decode(message.data)
+            policies[found.iteration] = bytes(found.policy)
+        ros.node.create_subscription(
+            UInt8MultiArray, f'{TRAINER}/weights', on_weights, EVERY_WEIGHTS)
+        simulator = ros.start('simulator', {
+            **CAMERA, **LOCKSTEP, 'vehicles': 4, 'seed': 3, 'start_paused': True})
         ros.start('training', {**LEARNER, 'checkpoint_dir': str(folder / 'checkpoints'),
-                               'lockstep': True, 'publish_every': 7, 'algorithm.seed': 5,
-                               'save_name': 'end', 'save_at_end': False})
-        ros.start('policy', {'training': True, 'lockstep': True,
-                             'seed': 8, 'episode.max_duration': 2.0})
-        heard, progress = hear_experience(ros), hear_progress(ros)
-        control = ros.publisher(CarlaControl, '/carla/control', timeout=START)
-
-        def transitions():
-            return progress[-1].transitions if progress else 0
-        ros.wait_for(lambda: transitions() >= RUNNING, 'experience', START)
-        control(CarlaControl(command=CarlaControl.PAUSE))
-        ros.spin(1.0)
-        assert RUNNING <= transitions() < TRANSITIONS
-        while transitions() < TRANSITIONS:
-            count, driving = transitions(), heard[-1].transition.ending is None
-            control(CarlaControl(command=CarlaControl.STEP_ONCE))
-            if driving:
-                ros.wait_for(lambda: transitions() > count, 'a transition', 10.0)
-            else:
-                # On the way to an episode's start a tick brings nothing, or its beginning.
-                ros.spin(0.3)
-        answer = Service(ros, f'{POLICY}/save_checkpoint')()
+                               'lockstep': True, 'publish_every': 1, 'algorithm.seed': 5,
+                               'save_name': 'amid', 'save_at_end': False})
+        ros.start('policy', {'training': True, 'lockstep': True, 'seed': 8,
+                             'episode.max_duration': 2.0})
+        ros.wait_for(lambda: len(heard) > TRANSITIONS // 2, 'experience', START)
+        answer = Service(ros, f'{POLICY}/save_checkpoint')(10.0)
         assert answer.success, answer.message
-        return torch.load(folder / 'checkpoints' / 'end.pth', weights_only=True), heard
+        ros.wait_for(lambda: len(heard) > TRANSITIONS, 'more experience', START)
+        return Trained(heard, policies, folder / 'checkpoints' / 'amid.pth', simulator.output)
 
 
-def tensors(item, where=''):
-    """Yield each tensor of a checkpoint with its name, and what else is there."""
-    if isinstance(item, dict):
-        for key, value in item.items():
-            yield from tensors(value, f'{where}/{key}')
-    elif isinstance(item, (list, tuple)):
-        for index, value in enumerate(item):
-            yield from tensors(value, f'{where}/{index}')
-    else:
-        yield where, item
-
-
-def experience_fields(item):
+def fields(item):
     """Return what must be equal of two experiences: all but the stream, the clock and versions."""
     step = item.transition
     return {'kind': step.kind, 'episode': step.episode, 'ending': step.ending,
@@ -65,30 +63,40 @@ def experience_fields(item):
             'action': step.action.tobytes(), 'terms': step.terms, 'reward': step.reward}
 
 
+def parameters(packed):
+    """Return an exported policy without its version, which is the time, and its checksum."""
+    version = str(Policy().load(packed).version).encode()
+    assert packed.count(version) == 1
+    return packed.replace(version, b'')[:-4]
+
+
 def test_the_same_seed_twice_gives_identical_weights(tmp_path):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'b').mkdir()
-    one, heard = train(tmp_path / 'a')
-    other, again = train(tmp_path / 'b')
-    # Every transition is the same.
-    count = min(len(heard), len(again))
-    assert count > TRANSITIONS
-    for first, second in zip(heard[:count], again[:count]):
-        for name in experience_fields(first):
-            assert experience_fields(first)[name] == experience_fields(second)[name], \
-                f'{name} of {first.sequence} differs'
-    # And so is what was learned from them.
-    assert one['total_it'] == other['total_it'] == (TRANSITIONS - 20) // 2
-    parts = [key for key in one if key.endswith('_state_dict') or key in (
-        'random_states', 'exploration')]
-    assert len(parts) == 14
-    for key in parts:
-        found, expected = dict(tensors(other[key])), dict(tensors(one[key]))
-        assert found.keys() == expected.keys()
+    one, other = train(tmp_path / 'a'), train(tmp_path / 'b')
+    # Every transition is the same,
+    for first, second in zip(one.heard[:TRANSITIONS], other.heard[:TRANSITIONS]):
+        expected, found = fields(first), fields(second)
         for name, value in expected.items():
-            same = torch.equal(value, found[name]) if isinstance(value, torch.Tensor) \
-                else value == found[name]
-            assert same, f'{key}{name} differs'
-    # No sequence number is missing, and episodes were driven from their beginning.
-    assert [item.sequence for item in heard] == list(range(len(heard)))
-    assert len({item.transition.episode for item in heard}) >= 2
+            assert found[name] == value, f'{name} of {first.sequence} differs'
+    assert len({item.transition.episode for item in one.heard}) >= 2
+    # and so are the weights after every update: the last ones depend on all before.
+    common = sorted(one.policies.keys() & other.policies.keys())
+    assert len(common) >= 10 and common[-1] >= 25
+    for iteration in common:
+        assert parameters(one.policies[iteration]) == parameters(other.policies[iteration]), \
+            f'the weights after update {iteration} differ'
+    assert len({parameters(one.policies[iteration]) for iteration in common}) > len(common) // 3
+    # A save while all that goes on holds the weights of the iteration that it names.
+    saved = torch.load(one.checkpoint, weights_only=True)
+    policy, of_other = Policy(), Policy()
+    policy.load_checkpoint(one.checkpoint)
+    if saved['total_it'] in other.policies:
+        of_other.load(other.policies[saved['total_it']])
+        seen = {'image': torch.randint(0, 256, (4, 84, 84), dtype=torch.uint8).numpy(),
+                'vector': torch.randn(23).numpy()}
+        assert policy.act(seen).tobytes() == of_other.act(seen).tobytes()
+    for trained in (one, other):
+        # No transition is lost, and the simulation never went on by itself.
+        assert [item.sequence for item in trained.heard] == list(range(len(trained.heard)))
+        assert 'Timeout' not in trained.simulator and 'Unexpected' not in trained.simulator
