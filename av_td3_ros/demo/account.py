@@ -29,16 +29,16 @@ class UpdateCounter:
             self._latest = iteration
 
     def lose(self) -> None:
-        """The training node is gone: what the next one tells does not count before a load."""
+        """Stop counting until a load: the training node is gone, the next one begins at 0."""
         self._before, self._base = self.total, None
 
     def resume(self, iteration: int) -> None:
-        """A training node has loaded this iteration."""
+        """Count on from the iteration that a training node has loaded."""
         self._base = self._latest = iteration
 
     @property
     def total(self) -> int:
-        """Updates made so far, in all."""
+        """Return the updates made so far, in all."""
         return self._before + (0 if self._base is None else self._latest - self._base)
 
 

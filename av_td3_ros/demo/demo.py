@@ -244,7 +244,7 @@ class Demo:
         """Encode what waits, for at most ``timeout`` s; raises VideoError."""
         if self._video is not None:
             self._video.close(timeout, lambda waiting: self._line.show(
-                f'{time.monotonic() - self._begun:4.0f} s  {waiting} frames of the video are left'))
+                f'{time.monotonic() - self._begun:4.0f} s  {waiting} frames are left'))
 
     def abort_video(self) -> None:
         """Finish the video with what is encoded already."""

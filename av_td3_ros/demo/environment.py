@@ -36,7 +36,7 @@ def free_domain(domains: Iterable[int] = DOMAINS) -> int:
 
 def enter_private_domain(logs: Path) -> dict[str, str]:
     """
-    Set this process's environment for a private domain, and return it for child processes.
+    Set this process's environment for a private domain, and return it for children.
 
     Discovery stays on this host, Fast DDS gets the package's profile, and ROS writes its own logs
     into ``logs``. ``AV_TD3_DOMAIN_ID`` names another domain than a random one.
@@ -46,7 +46,8 @@ def enter_private_domain(logs: Path) -> dict[str, str]:
         os.environ.pop(name, None)
     os.environ.update(
         ROS_DOMAIN_ID=os.environ.get('AV_TD3_DOMAIN_ID') or str(free_domain()),
-        ROS_LOG_DIR=str(logs / 'ros'), RCUTILS_COLORIZED_OUTPUT='0', RCUTILS_LOGGING_USE_STDOUT='1',
+        ROS_LOG_DIR=str(logs / 'ros'), RCUTILS_COLORIZED_OUTPUT='0',
+        RCUTILS_LOGGING_USE_STDOUT='1',
         FASTRTPS_DEFAULT_PROFILES_FILE=profile, FASTDDS_DEFAULT_PROFILES_FILE=profile,
         PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1')
     keep_on_this_host()

@@ -32,9 +32,9 @@ class Drive:
     """
     What was measured of a drive, or of a part of one.
 
-    distance: m driven. seconds: of simulation time. speed: mean, m/s. lateral_mean and lateral_max:
-    mean and greatest distance from the route, m. collisions: hits, those within a second of each
-    other counted as one.
+    distance: m driven. seconds: of simulation time. speed: mean, m/s. lateral_mean and
+    lateral_max: mean and greatest distance from the route, m. collisions: hits, those within a
+    second of each other counted as one.
     """
 
     ticks: int = 0

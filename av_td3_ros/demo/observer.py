@@ -103,12 +103,12 @@ class Observer(Node):
 
     @property
     def meter(self) -> RouteMeter:
-        """The meter of the route that is driven now; the last one after all."""
+        """Return the meter of the route that is driven now; the last one after all."""
         return next((m for m in self.meters if not m.done), self.meters[-1])
 
     @property
     def number(self) -> int:
-        """The route's number, from 0."""
+        """Return the route's number, from 0."""
         return self.meters.index(self.meter)
 
     def _on_odometry(self, message: Odometry) -> None:
@@ -211,7 +211,7 @@ class Observer(Node):
 
     @property
     def missing(self) -> str:
-        """What has not been heard of yet, for who waits for the start."""
+        """Say what has not been heard of yet, for who waits for the start."""
         silent = [name for name, heard in (
             ('simulator', self.ticks), ('training node', self.learned.progress is not None),
             ('weights', self.weights_in_use[0])) if not heard]

@@ -97,17 +97,23 @@ def _draw_route(frame: np.ndarray, view: View, scene: Scene) -> None:
     left_px, left_depth = view.project(scene.pose, left)
     right_px, right_depth = view.project(scene.pose, right)
     seen = (left_depth > _NEAR) & (right_depth > _NEAR)
-    layer = frame.copy()
-    drawn = False
-    for i in np.flatnonzero(seen[:-1] & seen[1:])[::-1].tolist():
-        corners = np.array([left_px[i], left_px[i + 1], right_px[i + 1], right_px[i]])
-        if np.abs(corners).max() < 2e4:
-            # With 4 fractional bits the band does not shiver from frame to frame.
-            cv2.fillConvexPoly(layer, np.rint(corners * 16).astype(np.int32), GREEN,
-                               cv2.LINE_AA, 4)
-            drawn = True
-    if drawn:
-        cv2.addWeighted(layer, 0.45, frame, 0.55, 0.0, dst=frame)
+    first = int(np.argmax(seen))
+    if not seen[first]:
+        return
+    # Up to where the route turns away behind the camera, if it does.
+    last = first + int(np.argmin(np.append(seen[first:], False)))
+    outline = np.concatenate([left_px[first:last], right_px[first:last][::-1]])
+    height, width = frame.shape[:2]
+    outline = np.clip(outline, -4.0 * width, 5.0 * width)
+    low = np.clip(np.floor(outline.min(axis=0)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(outline.max(axis=0)) + 1, 0, (width, height)).astype(int)
+    part = frame[low[1]:high[1], low[0]:high[0]]
+    if part.size == 0:
+        return
+    layer = part.copy()
+    # With 4 fractional bits the band does not shiver from frame to frame.
+    cv2.fillPoly(layer, [np.rint((outline - low) * 16).astype(np.int32)], GREEN, cv2.LINE_AA, 4)
+    part[:] = cv2.addWeighted(layer, 0.45, part, 0.55, 0.0)
 
 
 def _shade(frame: np.ndarray, x: int, y: int, width: int, height: int) -> None:

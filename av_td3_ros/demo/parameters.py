@@ -21,7 +21,7 @@ import yaml
 from av_td3_ros.driving.task import TaskSettings
 from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.learning.torch_pickle import PickleRefused, read_pickle
-from av_td3_ros.settings import as_dict, build, flatten, declarations, section
+from av_td3_ros.settings import as_dict, build, declarations, flatten, section
 
 ROLE = 'ego_vehicle'
 TRAINER = '/av_td3_trainer'
@@ -54,12 +54,12 @@ class Shipped:
 
     @property
     def task(self) -> TaskSettings:
-        """The driving task that it was trained for; what its configuration lacks is default."""
+        """Return the driving task of its training; what its configuration lacks is default."""
         return build(TaskSettings, _known(TaskSettings, self.config), where=str(self.path))
 
     @property
     def learning(self) -> dict[str, Any]:
-        """The learner's settings for the demonstration, nested."""
+        """Return the learner's settings for the demonstration, nested."""
         values = {**_known(_Learning, self.config), **_LEARNING}
         return as_dict(build(_Learning, values, where=str(self.path)))
 

@@ -21,7 +21,7 @@ from typing import Callable, Mapping, Sequence
 # Runs in the child before the program: asks the kernel for the signal, sees whether the parent
 # is there still, lowers the priority, and becomes the program. A program of its own rather than a
 # preexec_fn, which is not safe in a parent with threads.
-_STARTER = '''
+_STARTER = """
 import ctypes, os, sys
 parent, nice, *command = sys.argv[1:]
 ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
@@ -29,7 +29,7 @@ if os.getppid() != int(parent):
     os._exit(1)
 os.nice(int(nice))
 os.execv(command[0], command)
-'''
+"""
 
 # Seconds after which a child that a signal did not end gets the next one.
 _ESCALATION = ((signal.SIGINT, 2.5), (signal.SIGTERM, 0.7), (signal.SIGKILL, 0.8))
@@ -62,7 +62,7 @@ class Child:
 
     @property
     def status(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
+        """Return the exit status, negative for a signal; None while it runs."""
         return self._process.poll()
 
     def send(self, number: int) -> None:

@@ -19,7 +19,7 @@ from av_td3_ros.demo.overlay import draw, Scene, View
 FRAMES_PER_SECOND = 10
 # Frames that may wait; those of 800x600 are 1.9 MB each.
 _WAITING = 160
-_NICENESS = 10
+_NICENESS = 5
 
 
 class VideoError(RuntimeError):
@@ -30,22 +30,24 @@ class _Frame(NamedTuple):
     picture: np.ndarray
     view: View
     scene: Scene
+    missed: int
 
 
 class VideoWriter:
     """
     Writes an MPEG-4 video of ``size`` (width, height).
 
-    Frames that come faster than they can be encoded for long are left out and counted in
-    :attr:`dropped`; an error while encoding is raised by :meth:`close`.
+    Of frames that come faster than they can be drawn on for long some are left out, and counted in
+    :attr:`dropped`: the one before stands still for them, so that time is right. An error while
+    encoding is raised by :meth:`close`.
     """
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
-        self.written = self.dropped = 0
+        self.written = self.dropped = self._missed = 0
         self._size = size
         cv2.setNumThreads(1)
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'),
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'),
                                        float(FRAMES_PER_SECOND), size)
         if not self._writer.isOpened():
             raise VideoError(f'{path} cannot be written: this OpenCV has no MPEG-4 encoder, or '
@@ -59,9 +61,11 @@ class VideoWriter:
     def add(self, picture: np.ndarray, view: View, scene: Scene) -> None:
         """Take a frame, (H, W, 4) bgra or (H, W, 3) bgr, which must not change any more."""
         try:
-            self._queue.put_nowait(_Frame(picture, view, scene))
+            self._queue.put_nowait(_Frame(picture, view, scene, self._missed))
+            self._missed = 0
         except queue.Full:
             self.dropped += 1
+            self._missed += 1
 
     @property
     def waiting(self) -> int:
@@ -106,11 +110,16 @@ class VideoWriter:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         except OSError:
             pass
+        last: np.ndarray | None = None
         while (frame := self._queue.get()) is not None and not self._aborted:
             if self._error is not None:
                 continue
             try:
-                self._writer.write(draw(frame.picture, frame.view, frame.scene))
+                for _ in range(frame.missed if last is not None else 0):
+                    self._writer.write(last)
+                    self.written += 1
+                last = draw(frame.picture, frame.view, frame.scene)
+                self._writer.write(last)
                 self.written += 1
             except Exception as error:  # told by close(); the drive goes on
                 self._error = error

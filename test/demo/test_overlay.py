@@ -76,7 +76,8 @@ def test_the_route_is_drawn_on_the_road_ahead():
     at_10_m = 300 + round(400 * 2.0 / 10.0)
     columns = np.flatnonzero(green[at_10_m])
     # The band is 0.7 m wide: 28 pixels at 10 m.
-    assert columns.min() == pytest.approx(386, abs=2) and columns.max() == pytest.approx(414, abs=2)
+    assert columns.min() == pytest.approx(386, abs=2)
+    assert columns.max() == pytest.approx(414, abs=2)
     assert not green[100:290].any()
 
 

@@ -17,15 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SLEEPER = 'import time; print("here", flush=True); time.sleep(600)'
 # Notes the first signal, and stays.
-STUBBORN = '''
+STUBBORN = """
 import signal, time
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda n, _: print("ignored", n, flush=True))
 print("here", flush=True)
 while True:
     time.sleep(0.05)
-'''
-PARENT = '''
+"""
+PARENT = """
 import os, sys, time
 from pathlib import Path
 from av_td3_ros.demo.processes import Children, wait_until
@@ -36,7 +36,7 @@ with Children(os.environ, logs) as children:
     assert wait_until(lambda: all("here" in c.log.read_text() for c in started), 30.0)
     print(*(c.pid for c in started), flush=True)
     time.sleep(600)
-'''
+"""
 
 
 def start(children, name, code):
