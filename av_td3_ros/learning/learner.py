@@ -22,6 +22,8 @@ from av_td3_ros.settings import section, setting
 IMAGE_FEATURES = 512
 VECTOR_SIZE = 23
 ACTION_SIZE = 2
+# The share of the replay memory by which a checkpoint may lie behind and be exact: one part in 20.
+_SPARE = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Learner:
         self.replay = ReplayMemory(
             algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
             n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,
-            seed=algorithm.seed)
+            seed=algorithm.seed, spare=32 + algorithm.buffer_size // _SPARE)
         self.transitions = 0
         self._owed = 0.0
 
