@@ -22,8 +22,8 @@ from av_td3_ros.settings import section, setting
 IMAGE_FEATURES = 512
 VECTOR_SIZE = 23
 ACTION_SIZE = 2
-# The share of the replay memory by which a checkpoint may lie behind and be exact: one part in 20.
-_SPARE = 20
+# The share of the replay memory by which a checkpoint may lie behind and be exact: one part in 5.
+_SPARE = 5
 
 
 @dataclasses.dataclass(frozen=True)
