@@ -18,12 +18,12 @@ from importlib.metadata import PackageNotFoundError, version
 import logging
 import os
 from pathlib import Path
-import random
 from typing import Any, Callable, Iterator, Mapping, TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from av_td3_ros.learning import random_states
 from av_td3_ros.learning.durable import Filesystem, make_folder, REAL, remove_leftovers
 from av_td3_ros.learning.restoration import check, HYPER_PARAMETERS, Refused, TITLES
 from av_td3_ros.learning.settings import plain
@@ -124,7 +124,7 @@ def contents(agent: TD3Agent, *, replay: Any = None, exploration: Any = None,
                            (f'{part}_target_state_dict', getattr(agent, f'{part}_target')),
                            (f'{part}_optimizer_state_dict', getattr(agent, f'{part}_optimizer'))):
             content[key] = None if network is None else owner.state_dict()
-    content['random_states'] = random_states(agent)
+    content['random_states'] = random_states.collect(agent)
     for name, value in (('replay', replay), ('exploration', exploration), ('extra', extra)):
         content[name] = None if value is None else portable(
             value.state_dict() if hasattr(value, 'state_dict') else value, name)
@@ -218,19 +218,6 @@ def _hand_over(taker: Any, state: Any, warnings: list[str]) -> Callable[[], None
     before = taker.state_dict() if hasattr(taker, 'state_dict') else None
     warnings.extend(getattr(taker.load_state_dict(state), 'reasons', ()))
     return (lambda: None) if before is None else (lambda: taker.load_state_dict(before))
-
-
-def random_states(agent: TD3Agent) -> dict[str, Any]:
-    """Return the states of the agent's generator, torch's, numpy's and Python's own."""
-    legacy: Any = np.random.get_state(legacy=False)
-    version, numbers, gauss = random.getstate()
-    return {'agent': agent.rng.get_state(), 'torch': torch.get_rng_state(),
-            'numpy': {'keys': torch.from_numpy(legacy['state']['key'].astype(np.int64)),
-                      'position': int(legacy['state']['pos']),
-                      'has_gauss': int(legacy['has_gauss']),
-                      'cached_gaussian': float(legacy['gauss'])},
-            'python': {'version': version, 'numbers': torch.tensor(numbers, dtype=torch.int64),
-                       'gauss': gauss}}
 
 
 def portable(value: Any, where: str) -> Any:

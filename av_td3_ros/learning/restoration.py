@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import functools
 import math
-import random
 from typing import Any, Callable, Mapping, TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from av_td3_ros.learning import random_states
 from av_td3_ros.learning.settings import ALIASES
 from av_td3_ros.settings import flatten
 
@@ -23,7 +23,7 @@ TITLES = {'actor': 'actor', 'critic': 'critic', 'actor_cnn': 'actor CNN',
           'critic_cnn': 'critic CNN'}
 # Name and inclusive range of the hyper-parameters that a file gives back to the agent.
 HYPER_PARAMETERS = {'discount': (0.0, 1.0), 'tau': (0.0, 1.0), 'policy_freq': (1, 1 << 31),
-                    'policy_noise': (0.0, math.inf), 'noise_clip': (0.0, math.inf)}
+                    'policy_noise': (0.0, 1e9), 'noise_clip': (0.0, 1e9)}
 _FIRST = {'total_it', 'use_dict_buffer', 'config', 'state_dim', 'action_dim', 'max_action',
           *HYPER_PARAMETERS, *(f'{part}{kind}_state_dict' for part in TITLES
                                for kind in ('', '_optimizer'))}
@@ -99,7 +99,11 @@ def check(agent: TD3Agent, content: Any, sealed: bool,
         plan.warnings.append('the file has no random states and no checksum: the resume is not '
                              'exact')
     else:
-        _check_random_states(plan, agent, content['random_states'])
+        try:
+            plan.then(random_states.check(agent, content['random_states']))
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        plan.log.append('Random states restored')
     if not first_format and not sealed:
         raise Refused('its checksum is missing: the file was written again by another program, '
                       'or its end is damaged')
@@ -129,6 +133,10 @@ def _check_keys(plan: Restoration, content: Mapping[str, Any], first_format: boo
         plan.warnings.append(f'nothing reads the keys {", ".join(surplus)}')
     if not isinstance(content.get('config', {}), dict):
         raise Refused('config is no dictionary')
+    for name in ('algorithm', 'exploration', 'networks'):
+        # An agent completes its configuration with these before it saves.
+        if not first_format and not isinstance(content['config'].get(name), dict):
+            raise Refused(f'config.{name} is missing')
     for key in ('replay', 'exploration', 'extra'):
         if not isinstance(content.get(key), (dict, type(None))):
             raise Refused(f'{key} is no dictionary')
@@ -341,37 +349,6 @@ def _check_hyper_parameters(plan: Restoration, agent: TD3Agent, content: Mapping
 def _set_hyper_parameter(agent: TD3Agent, name: str, value: float) -> None:
     setattr(agent, name, value)
     agent.config['algorithm'][name] = value
-
-
-def _check_random_states(plan: Restoration, agent: TD3Agent, states: Any) -> None:
-    """Try every random state on a generator of its own kind before planning to set it."""
-    key = 'random_states'
-    try:
-        if set(states) != {'agent', 'torch', 'numpy', 'python'}:
-            raise Refused(f'{key} must hold agent, torch, numpy and python, and nothing else')
-        key = 'random_states.agent'
-        torch.Generator(agent.device).set_state(states['agent'].clone())
-        key = 'random_states.torch'
-        torch.Generator().set_state(states['torch'].clone())
-        key = 'random_states.numpy'
-        numpy = states['numpy']
-        numpy_state = ('MT19937', numpy['keys'].numpy().astype(np.uint32), numpy['position'],
-                       numpy['has_gauss'], numpy['cached_gaussian'])
-        np.random.RandomState().set_state(numpy_state)
-        key = 'random_states.python'
-        python = states['python']
-        python_state = (python['version'], tuple(python['numbers'].tolist()), python['gauss'])
-        random.Random().setstate(python_state)
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused(f'{key} is damaged: {type(error).__name__}: {str(error)[:200]}') from None
-    agent_state, torch_state = states['agent'].clone(), states['torch'].clone()
-    plan.then(lambda: agent.rng.set_state(agent_state))
-    plan.then(lambda: torch.set_rng_state(torch_state))
-    plan.then(lambda: np.random.set_state(numpy_state))
-    plan.then(lambda: random.setstate(python_state))
-    plan.log.append('Random states restored')
 
 
 def _checked_tensor(tensor: Any, like: torch.Tensor, where: str) -> torch.Tensor:

@@ -42,6 +42,7 @@ def count_calls(path):
     return files.calls
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize('error', [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize('forever', [False, True])
 def test_every_failing_call(tmp_path, error, forever):
@@ -114,11 +115,12 @@ def test_crash_states_would_show_a_missing_fsync(tmp_path):
     assert replay_crashes(tmp_path, fsyncs=False)[1]
 
 
+@pytest.mark.timeout(300)
 def test_kills_short_form(tmp_path):
     """Kill at each call of a save, and at random moments of continuous saving."""
     done = subprocess.run(
         [sys.executable, ROOT / 'benchmarks' / 'checkpoint_crash.py', '--kills', '15',
-         '--no-strace', '--folder', tmp_path], capture_output=True, text=True, timeout=110)
+         '--no-strace', '--folder', tmp_path], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result['kills']['rounds'] == 15 and result['kills']['acknowledged'] > 0
