@@ -30,7 +30,7 @@ class PolicySettings:
         False, 'while training, wait for the learner before each command, so that a run can be '
         'repeated bit by bit; needs the synchronous mode of the simulation')
     lockstep_timeout: float = setting(
-        0.8, 'wall time to wait for the learner in lockstep before the simulation is paused until '
+        0.5, 'wall time to wait for the learner in lockstep before the simulation is paused until '
         'it answers, s; the bridge itself waits 1 s', ge=0.01, le=60.0)
     pair_timeout: float = setting(
         0.1, 'wall time that an image waits for the odometry of its stamp, s', ge=0.001, le=10.0)

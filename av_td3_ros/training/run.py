@@ -16,6 +16,7 @@ import yaml
 from av_td3_ros import __version__
 from av_td3_ros.learning.checkpoint import CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
+from av_td3_ros.learning.durable import write_bytes_durably
 from av_td3_ros.learning.learner import Learner
 from av_td3_ros.learning.policy_file import save_policy
 from av_td3_ros.settings import as_dict, flatten
@@ -55,6 +56,7 @@ class Run:
         self._losses: dict[str, float] = {}
         self._rate = (time.monotonic(), 0, 0)
         self.newest: Path | None = None
+        self._saved = 0
         self._restore()
         self._rate = (time.monotonic(), self.learner.transitions, self.learner.agent.total_it)
 
@@ -74,7 +76,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump({'version': __version__, **as_dict(self.settings)}, sort_keys=False)
         if not path.exists():
-            path.write_text(text, encoding='utf-8')
+            write_bytes_durably(path, text.encode())
             return
         if not resume:
             raise RunError(f'{self.folder} holds a run already; choose another --out')
@@ -90,6 +92,7 @@ class Run:
         try:
             loaded = self.learner.load(self.checkpoints)
         except CheckpointNotFound:
+            self._begin()
             return
         progress = loaded.extra
         self.episode = int(progress['episode'])
@@ -100,19 +103,32 @@ class Run:
         logger.info('going on at %d transitions, %d updates', self.learner.transitions,
                     self.learner.agent.total_it)
 
+    def _begin(self) -> None:
+        """Save before anything was learned: a run killed early on goes back to just that."""
+        if len(self.learner.replay):
+            raise RunError(f'{self.folder} holds experience but no checkpoint; choose another '
+                           '--out, or remove it')
+        self.save()
+
     def _cut(self, name: str) -> None:
         """Drop the lines of a record that were written after the checkpoint gone back to."""
         path = self.folder / f'{name}.jsonl'
         if path.exists():
             lines = [line for line in path.read_text(encoding='utf-8').splitlines()
-                     if line.endswith('}')
-                     and json.loads(line)['transitions'] <= self.learner.transitions]
-            path.write_text(''.join(line + '\n' for line in lines), encoding='utf-8')
+                     if _transitions(line) <= self.learner.transitions]
+            write_bytes_durably(path, ''.join(line + '\n' for line in lines).encode())
+
+    @property
+    def save_due(self) -> bool:
+        """Whether a checkpoint must be made soon, to be gone back to exactly from later on."""
+        # So many rows stay in a full replay memory after they gave way; an episode comes yet.
+        return self.learner.transitions - self._saved >= self.learner.replay.layout.spare // 2
 
     def save(self) -> None:
         """Save everything durably."""
         self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
             'episode': self.episode, 'seconds': self.seconds, 'best': self._best})).path
+        self._saved = self.learner.transitions
 
     def note(self, report: Mapping[str, float]) -> None:
         """Take note of an update's losses."""
@@ -161,3 +177,11 @@ class Run:
                 f'return {mean("return"):.1f}, completion {100 * mean("completion"):.0f} %, '
                 f'Q {self._losses.get("q1", 0.0):.2f}, '
                 f'critic loss {self._losses.get("critic_loss", 0.0):.3f}')
+
+
+def _transitions(line: str) -> float:
+    """Return what a record's line says of the transitions so far; infinity for a torn line."""
+    try:
+        return float(json.loads(line)['transitions'])
+    except (ValueError, KeyError, TypeError):
+        return float('inf')

@@ -23,6 +23,9 @@ import yaml
 
 from av_td3_ros.driving.exploration import Exploration
 from av_td3_ros.resources import shipped
+from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.learning.replay import ReplayError
+from av_td3_ros.learning.td3 import LearningStopped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
@@ -83,7 +86,8 @@ def main(args: Sequence[str] | None = None) -> int | str:
         with Run(options.out, settings, resume=options.resume) as run:
             return Trainer(run, settings, town, eval_town).train(
                 options.steps, options.minutes * 60.0)
-    except (SettingsError, TownError, RunError, OSError) as error:
+    except (SettingsError, TownError, RunError, CheckpointError, ReplayError, LearningStopped,
+            OSError) as error:
         return str(error)
 
 
@@ -121,7 +125,8 @@ class Trainer:
             if every and learner.transitions // every > evaluated and not self._stop:
                 evaluated = learner.transitions // every
                 self._evaluate()
-            if time.monotonic() - saved > self.settings.evaluation.checkpoint_seconds:
+            if self.run.save_due \
+                    or time.monotonic() - saved > self.settings.evaluation.checkpoint_seconds:
                 self.run.save()
                 saved = time.monotonic()
         if not self._stop:
@@ -151,7 +156,7 @@ class Trainer:
             else:
                 action = self.exploration.random_action()
             observation, reward, terminated, truncated, info = self.env.step(action)
-            # An interrupted episode is cut off and not learned from: the resumed run has it anew.
+            # An interrupted episode is cut off here, and the resumed run has it anew.
             if self._stop:
                 learner.abandon(0)
                 return

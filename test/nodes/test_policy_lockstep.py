@@ -49,10 +49,20 @@ def train(folder):
         ros.start('policy', {'training': True, 'lockstep': True, 'seed': 8,
                              'episode.max_duration': 2.0})
         ros.wait_for(lambda: len(heard) > TRANSITIONS // 2, 'experience', START)
-        answer = Service(ros, f'{POLICY}/save_checkpoint')(10.0)
-        assert answer.success, answer.message
+        save = Service(ros, f'{POLICY}/save_checkpoint')
+        ros.wait_for(lambda: save(10.0).success, 'a save', START)
         ros.wait_for(lambda: len(heard) > TRANSITIONS, 'more experience', START)
         return Trained(heard, policies, folder / 'checkpoints' / 'amid.pth', simulator.output)
+
+
+def train_in_step(folder):
+    """Train once more where the machine was so slow that the simulation went on by itself."""
+    for attempt in 'abc':
+        (folder / attempt).mkdir(parents=True)
+        trained = train(folder / attempt)
+        if 'Timeout' not in trained.simulator:
+            break
+    return trained
 
 
 def fields(item):
@@ -71,9 +81,7 @@ def parameters(packed):
 
 
 def test_the_same_seed_twice_gives_identical_weights(tmp_path):
-    (tmp_path / 'a').mkdir()
-    (tmp_path / 'b').mkdir()
-    one, other = train(tmp_path / 'a'), train(tmp_path / 'b')
+    one, other = train_in_step(tmp_path / 'one'), train_in_step(tmp_path / 'other')
     # Every transition is the same,
     for first, second in zip(one.heard[:TRANSITIONS], other.heard[:TRANSITIONS]):
         expected, found = fields(first), fields(second)
