@@ -82,12 +82,14 @@ def check(agent: TD3Agent, content: Any, sealed: bool,
     Check everything in ``content`` against ``agent``, without changing it.
 
     ``sealed`` tells whether the file's checksum was there: only files of the first format, which
-    has no ``format_version``, may come without. Raises :class:`Refused`.
+    have neither ``format_version`` nor what came with it, may come without. Raises
+    :class:`Refused`.
     """
     plan = Restoration(agent)
     if not isinstance(content, dict):
         raise Refused(f'it holds a {type(content).__name__}, not a dictionary')
-    first_format = 'format_version' not in content and not sealed
+    first_format = not sealed and not {'format_version', 'software', 'architecture',
+                                       'random_states'} & set(content)
     _check_keys(plan, content, first_format)
     _check_identity(agent, content)
     for part in TITLES:

@@ -136,6 +136,17 @@ def test_old_files_load_with_a_warning(tmp_path, make, caplog):
                        agent.critic_optimizer.state_dict()['state'][0]['exp_avg'])
 
 
+@pytest.mark.parametrize('key', ['format_version', 'config', 'actor_target_state_dict'])
+def test_new_file_that_lost_a_key_is_not_taken_for_an_old_one(tmp_path, key):
+    agent = flat_agent()
+    agent.save_checkpoint(tmp_path / 'a.pth')
+    content = torch.load(tmp_path / 'a.pth', weights_only=True)
+    content.pop(key)
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=key):
+        agent.load_checkpoint(tmp_path / 'a.pth')
+
+
 def test_old_optimizer_in_another_order_of_parameters(tmp_path):
     """Moments are matched by the names of the file's own networks, not by number alone."""
     agent, other = flat_agent(), flat_agent(seed=5)

@@ -129,7 +129,8 @@ def test_inspect_tells_what_is_wrong(tmp_path, capsys):
     path = tmp_path / 'a.pth'
     agent.save_checkpoint(path)
     content = torch.load(path, weights_only=True)
-    for key in ('actor_target_state_dict', 'random_states', 'format_version'):
+    for key in ('actor_target_state_dict', 'random_states', 'format_version', 'software',
+                'architecture'):
         content.pop(key)
     torch.save(content, tmp_path / 'old.pth')
     found = inspect(tmp_path / 'old.pth')
