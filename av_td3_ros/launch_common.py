@@ -29,7 +29,7 @@ from av_td3_ros.resources import PACKAGE, share_directory
 BOOLEANS = ['true', 'false']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 _ENDING = 'av_td3_ros.ending'
-DEFAULT_CHECKPOINT = share_directory() / 'models' / 'driver.pth'
+DEFAULT_CHECKPOINT = share_directory() / 'models' / 'policy.pth'
 
 
 def arguments(configuration: str) -> list[Action]:
