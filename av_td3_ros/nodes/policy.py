@@ -44,6 +44,7 @@ from av_td3_ros.learning.policy_file import policy_config
 from av_td3_ros.nodes.plans import file_plans, stream_number, town_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.ros import experience, qos, weights
+from av_td3_ros.ros.compatibility import refuse_wrong_transitions
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
 from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FRAME, MessageError,
@@ -60,6 +61,7 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('av_td3_policy', namespace='/carla/ego_vehicle')
+        refuse_wrong_transitions(self)
         self.settings = declare(self, PolicySettings)
         torch.set_num_threads(self.settings.threads)
         self.role = self.get_namespace().rsplit('/', 1)[-1]

@@ -82,3 +82,27 @@ def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> b
         return False
     add(callback)
     return True
+
+
+def refuse_wrong_transitions(node: Any) -> None:
+    """
+    Have a managed node answer success=false to a transition that its state does not have.
+
+    rclpy raises in the service's callback, which ends the node: anyone could end it by asking to
+    activate what is active.
+    """
+    service = getattr(node, '_service_change_state', None)
+    if service is None:
+        return
+    change = service.callback
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except RuntimeError as error:
+            node.get_logger().warning(
+                f'transition {request.transition.label or request.transition.id} refused: '
+                + str(error).split(',')[0])
+            response.success = False
+            return response
+    service.callback = answer
