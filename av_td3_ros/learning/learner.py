@@ -52,7 +52,8 @@ class Learner:
 
     Experience comes in through :meth:`begin`, :meth:`add` and :meth:`abandon`; :attr:`due` tells
     how many updates the set ratio allows now. Nothing here depends on the time: the same
-    experience in the same order, with :meth:`update` called as often as is due, gives the same weights.
+    experience in the same order, with :meth:`update` called as often as is due, gives the same
+    weights.
 
     ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
     replay memory on disk, None keeps it in memory.
@@ -110,7 +111,7 @@ class Learner:
 
     @property
     def due(self) -> int:
-        """Updates that the ratio allows now."""
+        """Return the updates that the ratio allows now."""
         return int(self._owed) if self.learning else 0
 
     def update(self) -> dict[str, float]:

@@ -320,8 +320,8 @@ class TrainingNode(Node):
     def _report_experience(self) -> Report:
         ledger = self._ledger
         values = {'received': ledger.received, 'lost': ledger.lost, 'doubled': ledger.doubled,
-                  'without_beginning': ledger.headless + self._unopened, 'waiting': self._worker.waiting,
-                  'vehicles': len(self._tasks), **self._endings}
+                  'without_beginning': ledger.headless + self._unopened,
+                  'waiting': self._worker.waiting, 'vehicles': len(self._tasks), **self._endings}
         if ledger.lost:
             return Report(WARN, f'{ledger.lost} experiences were lost', values)
         return Report(OK, 'complete', values)

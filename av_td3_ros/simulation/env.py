@@ -13,7 +13,7 @@ import numpy as np
 
 from av_td3_ros.driving.action import ACTION_SIZE, control_from_action
 from av_td3_ros.driving.frames import (Control, quaternion_from_yaw, VehicleState,
-                                        yaw_from_quaternion)
+                                       yaw_from_quaternion)
 from av_td3_ros.driving.image import SIZE, STACK
 from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
 from av_td3_ros.driving.reward import TERMS

@@ -22,10 +22,10 @@ import numpy as np
 import yaml
 
 from av_td3_ros.driving.exploration import Exploration
-from av_td3_ros.resources import shipped
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.replay import ReplayError
 from av_td3_ros.learning.td3 import LearningStopped
+from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError

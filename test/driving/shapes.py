@@ -35,7 +35,7 @@ def state(x=0.0, y=0.0, yaw=0.0, *, tick=0, speed=0.0, sideways=0.0, yaw_rate=0.
 
 
 def picture(value=0, width=96, height=84):
-    """Return a picture (H, W, 4) bgra8 of one brightness, which is its number."""
+    """Return a picture of one brightness, which is its number, (H, W, 4) bgra8."""
     image = np.full((height, width, 4), value, dtype=np.uint8)
     image[:, :, 3] = 255
     return image

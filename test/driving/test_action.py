@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from av_td3_ros.driving.action import (action_from_control, ActionError, ActionSettings,
-                                        control_from_action)
+                                       control_from_action)
 from av_td3_ros.driving.frames import Control
 
 SETTINGS = ActionSettings()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from av_td3_ros.driving.frames import (from_carla, Pose, quaternion_from_yaw, to_body, to_carla,
-                                        to_map, VehicleState, wrap_angle, yaw_from_quaternion)
+                                       to_map, VehicleState, wrap_angle, yaw_from_quaternion)
 
 ANGLE = st.floats(-50.0, 50.0)
 METRES = st.floats(-5000.0, 5000.0)

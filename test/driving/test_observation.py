@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shapes import bend, state, straight
 
-from av_td3_ros.driving.observation import ObservationSettings, vector_state, VECTOR_SIZE
+from av_td3_ros.driving.observation import ObservationSettings, VECTOR_SIZE, vector_state
 
 SETTINGS = ObservationSettings()
 PLAIN = ObservationSettings(speed_scale=1.0, lateral_scale=1.0, heading_scale=1.0,

@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Going to an episode's start through teleport and goal, with a bridge that may be slow or deaf."""
+"""Going to an episode's start by teleport and goal, with a bridge that may be slow or deaf."""
 
 import numpy as np
 import pytest

@@ -49,7 +49,8 @@ def test_the_whole_life_cycle(graph, tmp_path):
         assert lifecycle.state == 'active'
         graph.wait_for(lambda: car.tick() != Control(brake=1.0), 'driving', 20.0)
         # What was sent while it was inactive is not answered now.
-        assert min(car.stamps[first:]) > (car.number - (len(car.commands) - first) - 1) * 50_000_000
+        answered = len(car.commands) - first
+        assert min(car.stamps[first:]) > (car.number - answered - 1) * 50_000_000
         count = len(car.commands)
         assert lifecycle.change(Transition.TRANSITION_DEACTIVATE)
         graph.wait_for(lambda: len(car.commands) > count, 'the brake')

@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The training node over DDS: experience counted, weights handed out, services that tell the truth."""
+"""The training node over DDS: experience counted, weights given, true answers."""
 
 import json
 import signal
@@ -35,12 +35,12 @@ class Vehicle:
 
     def item(self, kind=Kind.STEP, ending=None, **changes):
         rng = self._rng
-        values = dict(
-            kind=kind, episode=self.episode, stamp=self.sequence * 50_000_000,
-            frame=rng.integers(0, 256, (84, 84), dtype=np.uint8),
-            vector=rng.standard_normal(23).astype(np.float32),
-            action=rng.uniform(-1.0, 1.0, 2).astype(np.float32), reward=float(rng.random()),
-            terms=RewardTerms(progress=0.4), ending=ending)
+        values = {
+            'kind': kind, 'episode': self.episode, 'stamp': self.sequence * 50_000_000,
+            'frame': rng.integers(0, 256, (84, 84), dtype=np.uint8),
+            'vector': rng.standard_normal(23).astype(np.float32),
+            'action': rng.uniform(-1.0, 1.0, 2).astype(np.float32),
+            'reward': float(rng.random()), 'terms': RewardTerms(progress=0.4), 'ending': ending}
         return experience.Experience(self.stream, self.sequence, 0,
                                      Transition(**{**values, **changes}))
 
@@ -86,7 +86,7 @@ class Trainer:
             LEARNING, lambda values: int(values['transitions']) == transitions
             and int(values['updates']) == updates, f'{transitions} transitions', 60.0)
 
-    def set(self, name, value):
+    def assign(self, name, value):
         """Set a parameter as a user would."""
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
@@ -196,22 +196,22 @@ def test_a_save_is_durable_and_names_file_and_iteration(trainer):
 
 
 def test_names_are_read_at_the_moment_of_the_call(trainer):
-    assert trainer.set('save_name', 'mine').successful
+    assert trainer.assign('save_name', 'mine').successful
     answer = trainer.save()
     assert answer.success and str(trainer.folder / 'mine.pth') in answer.message
-    assert trainer.set('load_name', 'mine').successful
+    assert trainer.assign('load_name', 'mine').successful
     answer = trainer.load()
     assert answer.success and 'mine.pth' in answer.message, answer.message
-    assert not trainer.set('checkpoint_dir', '/elsewhere').successful
+    assert not trainer.assign('checkpoint_dir', '/elsewhere').successful
 
 
 @pytest.mark.parametrize('name', ['../out', '/tmp/out', 'a/../../out', '.hidden', 'latest'])
 def test_names_that_lead_elsewhere_are_refused(trainer, name):
-    assert trainer.set('save_name', name).successful
+    assert trainer.assign('save_name', name).successful
     answer = trainer.save()
     assert not answer.success and answer.message
     assert not (trainer.folder.parent / 'out.pth').exists()
-    trainer.set('save_name', '')
+    trainer.assign('save_name', '')
 
 
 @pytest.mark.parametrize('name, said', [
@@ -219,10 +219,10 @@ def test_names_that_lead_elsewhere_are_refused(trainer, name):
 def test_what_cannot_be_loaded_is_said_and_nothing_changes(trainer, name, said):
     (trainer.folder / 'damaged.pth').write_bytes(b'PK\x03\x04' + bytes(5000))
     before = trainer.diagnosed.values(LEARNING)
-    trainer.set('load_name', name)
+    trainer.assign('load_name', name)
     answer = trainer.load()
     assert not answer.success and said in answer.message, answer.message
-    trainer.set('load_name', 'latest')
+    trainer.assign('load_name', 'latest')
     trainer.ros.spin(1.2)
     after = trainer.diagnosed.values(LEARNING)
     assert after['updates'] == before['updates'] and trainer.process.code is None
