@@ -108,7 +108,8 @@ def check(declaration: Declaration, value: Any) -> Any:
 
 
 def _check_scalar(declaration: Declaration, value: Any) -> Any:
-    name, kind = declaration.name, declaration.type
+    name = declaration.name
+    kind: Any = declaration.type
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -40,6 +40,8 @@ class OrderedExecutor(Executor):
         self._once(timeout_sec, future.done)
 
     def _once(self, timeout_sec: Any, condition: Callable[[], bool]) -> None:
+        handler: Any
+        entity: Any
         try:
             handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec, None, condition)
         except (ShutdownException, TimeoutException, ConditionReachedException):

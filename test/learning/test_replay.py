@@ -4,10 +4,11 @@
 
 import threading
 
-from av_td3_ros.learning.replay import ReplayMemory
 import numpy as np
 import pytest
 import torch
+
+from av_td3_ros.learning.replay import ReplayMemory
 
 VECTOR = np.zeros(23, np.float32)
 ACTION = np.zeros(2, np.float32)

@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 
-from av_td3_ros.learning import replay_directory
-from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 import numpy as np
 import pytest
 import replay_child
+
+from av_td3_ros.learning import replay_directory
+from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 
 
 @pytest.fixture(autouse=True)

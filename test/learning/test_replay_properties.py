@@ -9,13 +9,14 @@ import tempfile
 from unittest import mock
 import warnings
 
-from av_td3_ros.learning import replay_directory
-from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, RuleBasedStateMachine
 import numpy as np
 import pytest
 from replay_reference import check, Reference
+
+from av_td3_ros.learning import replay_directory
+from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 
 STREAMS = st.integers(0, 2)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import subprocess
 import sys
 
-from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 import numpy as np
 import pytest
 import torch
+
+from av_td3_ros.learning.replay import ReplayError, ReplayMemory, ReplayWarning
 
 VECTOR = np.zeros(3, np.float32)
 

@@ -32,7 +32,7 @@ def road(elevation: str = '', mark: str = '', lanes: str = '') -> str:
                 f'<width sOffset="0" a="{WIDTH}" b="0" c="0" d="0"/>'
                 '<roadMark sOffset="0" type="solid" color="white" width="0.15"/></lane>')
 
-    return f'''<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name=""
+    return f"""<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name=""
 version="1" north="0" south="0" east="0" west="0"/>
 <road name="r" length="{LENGTH}" id="1" junction="-1"><link/>
 <type s="0" type="town"><speed max="50" unit="km/h"/></type>
@@ -40,7 +40,7 @@ version="1" north="0" south="0" east="0" west="0"/>
 <elevationProfile>{elevation or '<elevation s="0" a="0" b="0" c="0" d="0"/>'}</elevationProfile>
 <lanes><laneOffset s="0" a="0" b="0" c="0" d="0"/><laneSection s="0">
 <left>{lane(1)}</left><center><lane id="0" type="none" level="false">{mark}</lane></center>
-<right>{lane(-1)}{lanes}</right></laneSection></lanes></road></OpenDRIVE>'''
+<right>{lane(-1)}{lanes}</right></laneSection></lanes></road></OpenDRIVE>"""
 
 
 def pinhole(settings, pose, points) -> np.ndarray:

@@ -352,7 +352,7 @@ def test_same_seed_pose_and_cars_give_the_same_bytes(town):
     np.testing.assert_array_equal(first.render(pose, others), want)
 
 
-_DIGEST = '''
+_DIGEST = """
 import hashlib, sys
 import numpy as np
 from av_td3_ros.driving.frames import Pose
@@ -365,7 +365,7 @@ for pose in town.spawn_points[::37]:
     ahead = [[pose.x + 12.0], [pose.y], [pose.z], [0.7], [4.5], [1.8], [1.5], [2]]
     digest.update(camera.render(pose, Boxes(*map(np.array, ahead))).tobytes())
 print(digest.hexdigest())
-'''
+"""
 
 
 def test_same_bytes_in_another_process():
