@@ -12,8 +12,9 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from av_td3_ros.learning.checkpoint import describe, tensors
+from av_td3_ros.learning.checkpoint import CheckpointError, describe, tensors
 from av_td3_ros.learning.encoders import get_cnn_extractor
+from av_td3_ros.learning.policy import Policy
 from av_td3_ros.learning.restoration import check, HYPER_PARAMETERS, Refused, TITLES
 from av_td3_ros.learning.td3 import TD3Agent
 from av_td3_ros.learning.torch_archive import ArchiveRefused, read_archive
@@ -45,11 +46,25 @@ def inspect(path: Path) -> dict[str, Any]:
         found['reason'] = f'it holds a {type(content).__name__}, not a dictionary'
         return found
     found.update(_described(content))
+    if 'critic_state_dict' not in content:
+        return _inspect_policy(path, found)
     try:
         found['warnings'] = check(_agent_like(content), content, archive.sealed).warnings
         found['verifies'] = True
     except (Refused, SettingsError, ValueError, TypeError, KeyError) as error:
         found['reason'] = str(error)
+    return found
+
+
+def _inspect_policy(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Complete what is found of a policy file: actor and encoder alone."""
+    try:
+        Policy().load_checkpoint(path)
+    except CheckpointError as error:
+        found['reason'] = str(error)
+        return found
+    found.update(verifies=True, missing=[], hyper_parameters={}, warnings=[
+        'a policy file, for driving: a training that starts from it has a new critic'])
     return found
 
 
@@ -125,8 +140,9 @@ def table(found: Mapping[str, Any]) -> str:
                   f'encoder           {found["architecture"] or "none named"}',
                   f'dimensions        state {found["state_dim"]}, action {found["action_dim"]}, '
                   f'max_action {found["max_action"]}',
-                  'hyper-parameters  ' + ', '.join(
-                      f'{key} {value}' for key, value in found['hyper_parameters'].items()),
+                  'hyper-parameters  ' + (', '.join(
+                      f'{key} {value}' for key, value in found['hyper_parameters'].items())
+                      or 'none'),
                   'states            ' + (', '.join(found['states']) or 'none'),
                   'missing           ' + (', '.join(found['missing']) or 'nothing'), '',
                   f'{"part":<38}{"entries":>9}{"parameters":>14}']
