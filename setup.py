@@ -45,7 +45,7 @@ setup(
         'setuptools',
         'numpy>=1.21',
         'PyYAML>=5.4',
-        'torch>=2.1',
+        'torch>=2.6',
     ],
     extras_require={
         'opencv': ['opencv-python-headless>=4.5'],
