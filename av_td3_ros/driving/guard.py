@@ -198,6 +198,10 @@ class Guard:
             self.state = State.IDLE if self._heard == -math.inf else State.WATCHING
             self._ticks = 0
 
+    def clock_age(self, now: float) -> float:
+        """Return for how long no clock has been heard, s; infinite where there never was one."""
+        return now - self._tick_at
+
     # What follows
 
     def step(self, now: float) -> Order:

@@ -28,11 +28,12 @@ from std_msgs.msg import Bool, Float32
 from av_td3_ros.driving.guard import Guard, GuardSettings, State
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.commands import check_command, make_stamp, MessageError, read_stamp
-from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report
+from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 
 _POLL = 0.02    # s
+_CLOCK_WARNING = 2.0    # s; twice what a waiting simulation takes for a tick
 _COMMANDS = 'vehicle_control_cmd'
 
 
@@ -117,10 +118,14 @@ class GuardNode(Node):
     def _report(self) -> Report:
         guard = self._guard
         braking = guard.state is State.BRAKING
-        return Report(ERROR if braking else OK,
-                      f'braking: {guard.reason}' if braking else guard.state.value,
-                      {'interventions': guard.interventions,
-                       'publishers of commands': self.count_publishers(_COMMANDS)})
+        silent = guard.clock_age(time.monotonic())
+        # On PAUSE the clock stops as well: that is worth a warning here, and nothing more.
+        level, text = (ERROR, f'braking: {guard.reason}') if braking else \
+            (OK, guard.state.value) if silent < _CLOCK_WARNING else \
+            (WARN, f'{guard.state.value}: no clock is heard')
+        return Report(level, text, {
+            'interventions': guard.interventions, 'clock heard before, s': silent,
+            'publishers of commands': self.count_publishers(_COMMANDS)})
 
 
 def main(args: list[str] | None = None) -> None:

@@ -10,6 +10,7 @@ with a deadline, and a missed deadline fails with what the processes said.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -32,6 +33,7 @@ from av_td3_ros.ros.compatibility import keep_on_this_host
 ROOT = Path(__file__).resolve().parents[2]
 # Beyond these, DDS's ports fall among those that Linux gives to anyone.
 DOMAINS = range(1, 100)
+SHARED_MEMORY = Path('/dev/shm')
 
 
 class Domain:
@@ -52,7 +54,18 @@ class Domain:
         raise RuntimeError('every ROS domain is taken by another test')
 
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it, without the shared memory that killed processes leave behind."""
+        first = 7400 + 250 * self.number
+        for port in range(first, first + 250):
+            for path in (f'fastrtps_port{port}', f'fastrtps_port{port}_el',
+                         f'sem.fastrtps_port{port}_mutex'):
+                (SHARED_MEMORY / path).unlink(missing_ok=True)
+        for lock in SHARED_MEMORY.glob('fastrtps_' + '[0-9a-f]' * 16 + '_el'):
+            # Its owner holds the lock for as long as it lives.
+            with contextlib.suppress(OSError), open(lock) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.with_name(lock.name[:-3]).unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
         self._lock.close()
 
 

@@ -62,6 +62,13 @@ class Road:
                           and self.speed > 1.0, 'the driver to drive')
         return driver
 
+    def wait_for(self, condition, what, timeout=15.0):
+        """Wait as the graph does, and fail with what the guard makes of it."""
+        try:
+            self.ros.wait_for(condition, what, timeout)
+        except AssertionError as error:
+            raise AssertionError(f'{error}\n--- the guard says: {self.state()}') from None
+
     def state(self):
         """Return what the guard said about itself last."""
         for message in reversed(self.diagnostics):
@@ -90,11 +97,11 @@ def test_a_driver_killed_at_throttle_is_braked_for_within_300_ms(road):
     road.ros.spin(0.5)
     died = time.monotonic()
     driver.kill()
-    road.ros.wait_for(lambda: braked(road), 'the brake', timeout=5.0)
+    road.wait_for(lambda: braked(road), 'the brake', timeout=5.0)
     applied = next(at for at, m in zip(road.arrivals, road.status)
                    if at > died and m.control.brake == 1.0)
     assert applied - died < 0.3
-    road.ros.wait_for(lambda: road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: road.speed < 0.05, 'standstill')
     # Held, and said.
     road.ros.spin(0.5)
     assert braked(road) and road.speed < 0.05
@@ -103,48 +110,48 @@ def test_a_driver_killed_at_throttle_is_braked_for_within_300_ms(road):
     # Another driver gets the control back, and the car drives off.
     again = road.drive()
     assert road.overrides[-1].data is False
-    assert road.ros.wait_for(lambda: road.state().level == DiagnosticStatus.OK, 'all well')
+    road.wait_for(lambda: road.state().level == DiagnosticStatus.OK, 'all well')
     again.stop()
 
 
 def test_a_driver_stopped_and_continued_gets_the_control_back(road):
     driver = road.drive()
     driver.send(signal.SIGSTOP)
-    road.ros.wait_for(lambda: braked(road), 'the brake')
+    road.wait_for(lambda: braked(road), 'the brake')
     driver.send(signal.SIGCONT)
-    road.ros.wait_for(lambda: road.applied.throttle > 0.5, 'the control handed back')
+    road.wait_for(lambda: road.applied.throttle > 0.5, 'the control handed back')
     driver.kill()
-    road.ros.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
 
 
 def test_a_pause_is_not_braked_for(road):
     driver = road.drive()
     interventions = len(road.overrides)
     road.control(CarlaControl(command=CarlaControl.PAUSE))
-    road.ros.wait_for(lambda: not road.carla[-1].synchronous_mode_running, 'the pause')
+    road.wait_for(lambda: not road.carla[-1].synchronous_mode_running, 'the pause')
     road.ros.spin(1.5)
     road.control(CarlaControl(command=CarlaControl.PLAY))
-    road.ros.wait_for(lambda: road.carla[-1].synchronous_mode_running, 'the end of the pause')
+    road.wait_for(lambda: road.carla[-1].synchronous_mode_running, 'the end of the pause')
     road.ros.spin(0.5)
     assert len(road.overrides) == interventions and road.applied.throttle > 0.5
     driver.kill()
-    road.ros.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
 
 
 def test_a_command_that_is_not_finite_is_braked_for(road):
     driver = road.drive(nan=60)
     count = len(road.overrides)
-    road.ros.wait_for(lambda: any(m.data for m in road.overrides[count:]), 'the override')
-    road.ros.wait_for(lambda: 'not finite' in road.guard.output, 'the reason')
-    road.ros.wait_for(lambda: road.applied.throttle > 0.5 and not road.overrides[-1].data,
+    road.wait_for(lambda: any(m.data for m in road.overrides[count:]), 'the override')
+    road.wait_for(lambda: 'not finite' in road.guard.output, 'the reason')
+    road.wait_for(lambda: road.applied.throttle > 0.5 and not road.overrides[-1].data,
                       'the control handed back')
     driver.kill()
-    road.ros.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
 
 
 def test_a_driver_that_repeats_one_stamp_is_braked_for(road):
     driver = road.drive(freeze=60)
-    road.ros.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
     driver.kill()
 
 
@@ -154,25 +161,25 @@ def test_a_guard_can_be_killed_and_restarted_without_a_jolt(road):
     road.guard.kill()
     road.ros.spin(0.5)
     road.guard = road.ros.start('guard')
-    road.ros.wait_for(lambda: len(road.overrides) > overrides, 'the new guard at work')
+    road.wait_for(lambda: len(road.overrides) > overrides, 'the new guard at work')
     road.ros.spin(0.3)
     assert all(m.control.throttle > 0.5 and m.control.brake == 0.0 for m in road.status[count:])
     # Killed while it brakes, it leaves the brake on; the next one hands back.
     driver.kill()
-    road.ros.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
+    road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
     road.guard.kill()
     driver = road.ros.start('driver.py')
     road.ros.spin(1.0)
     assert braked(road) and road.speed < 0.05
     road.guard = road.ros.start('guard')
-    road.ros.wait_for(lambda: road.applied.throttle > 0.5, 'the control handed back')
+    road.wait_for(lambda: road.applied.throttle > 0.5, 'the control handed back')
     driver.stop()
 
 
 def test_a_guard_starts_at_once_and_stays_small(road):
     begin = time.monotonic()
     guard = road.ros.start('guard', arguments=['-r', '__ns:=/carla/other'])
-    road.ros.wait_for(
+    road.wait_for(
         lambda: [1 for name, space in road.ros.node.get_node_names_and_namespaces()
                  if (name, space) == ('av_td3_guard', '/carla/other')], 'the other guard')
     started = time.monotonic() - begin
@@ -194,16 +201,16 @@ def test_in_lockstep_a_dead_driver_is_braked_for_after_three_ticks(ros):
     ros.spin(0.2)
     last = read_stamp(road.status[-1].header.stamp)
     moving = [m for m in road.status if read_stamp(m.header.stamp) == last][0].velocity
-    ros.wait_for(lambda: braked(road), 'the brake', timeout=10.0)
+    road.wait_for(lambda: braked(road), 'the brake', timeout=10.0)
     first = next(m for m in road.status if m.control.brake == 1.0)
     # Simulated time from the last command to the brake: a few ticks at a second of wall time
     # each, while the world stood still.
     assert read_stamp(first.header.stamp) - last <= 6 * 50_000_000 and moving > 1.0
-    count, begin = len(road.status), time.monotonic()
-    ros.wait_for(lambda: road.speed < 0.05, 'standstill', timeout=20.0)
+    road.wait_for(lambda: road.speed < 0.05, 'standstill', timeout=20.0)
     # One brake command a tick, no faster than real time: neither a second each, nor a race.
-    pace = (len(road.status) - count) / (time.monotonic() - begin)
-    assert 3.0 < pace < 25.0
+    count = len(road.status)
+    ros.spin(2.0)
+    assert 6 <= len(road.status) - count <= 44
     again = road.drive()
     assert not road.overrides[-1].data
     again.stop()
