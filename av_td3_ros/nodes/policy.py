@@ -9,8 +9,6 @@ come in, exactly one command with the image's stamp goes out.
 
 from __future__ import annotations
 
-import json
-import secrets
 import sys
 import threading
 import time
@@ -25,15 +23,13 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
-from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 import torch
 
-from av_td3_ros.driving.action import ACTION_SIZE
-from av_td3_ros.driving.driver import Driver, Phase, STOP, Transition
+from av_td3_ros.driving.driver import Driver, Phase, STOP
 from av_td3_ros.driving.exploration import Exploration
-from av_td3_ros.driving.image import ImageError, SIZE, STACK
-from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
+from av_td3_ros.driving.image import ImageError
+from av_td3_ros.driving.observation import Observation
 from av_td3_ros.driving.pairing import Answer, StampPairer
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.start import Request
@@ -43,9 +39,10 @@ from av_td3_ros.learning.policy import Policy, PolicyRefused
 from av_td3_ros.learning.policy_file import policy_config
 from av_td3_ros.nodes.plans import file_plans, stream_number, town_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
-from av_td3_ros.ros import experience, qos, weights
+from av_td3_ros.nodes.trainer_link import check_fit, TrainerLink
+from av_td3_ros.ros import qos, weights
 from av_td3_ros.ros.compatibility import refuse_wrong_transitions
-from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
+from av_td3_ros.ros.diagnostics import Diagnostics, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
 from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FRAME, MessageError,
                                      read_odometry, read_path, read_stamp)
@@ -68,7 +65,7 @@ class PolicyNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._active = False
         self._warnings = Warnings(self)
-        self.policy = Policy()
+        self._loaded = Policy()
         if self.settings.autostart:
             if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
                 raise SettingsError('the policy node cannot be configured: ' + self._failure)
@@ -82,10 +79,10 @@ class PolicyNode(LifecycleNode):
         self._failure = ''
         self._plans = None
         try:
-            self._task_settings = s.task
+            self._task_settings, self._loaded = s.task, Policy()
             if s.checkpoint:
-                info = self.policy.load_checkpoint(s.checkpoint)
-                check_fit(self.policy)
+                info = self._loaded.load_checkpoint(s.checkpoint)
+                check_fit(self._loaded)
                 self._task_settings = trained_task(policy_config(s.checkpoint), s.task)
                 self.get_logger().info(f'drives with {s.checkpoint}, iteration {info.total_it}')
                 if self._task_settings != s.task:
@@ -95,20 +92,14 @@ class PolicyNode(LifecycleNode):
             if s.routes_file:
                 self._plans = file_plans(s.routes_file)
         except (CheckpointError, PolicyRefused, SettingsError) as error:
-            self.policy = Policy()
             self._failure = str(error)
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
         self._pairer: StampPairer = StampPairer()
-        self._stream, self._sequence = secrets.randbits(62), 0
-        self.progress: weights.Progress | None = None
-        self._own_progress: weights.Progress | None = None
-        self._version = self._refused = 0
         self._awaiting: tuple[int, int, float] | None = None
         self._paused = self._begun = False
         self._unprepared: Answer | None = None
-        self._counts = {'commands': 0, 'rejected': 0, 'superseded': 0, 'pauses': 0,
-                        'refused_weights': 0}
+        self._counts = {'commands': 0, 'rejected': 0, 'superseded': 0, 'pauses': 0}
         self._result: Any = None
         self._latency: list[float] = []
         self._make_driver(None)
@@ -117,10 +108,8 @@ class PolicyNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to drive."""
-        if self.settings.training:
-            self._task.publish(String(data=json.dumps({
-                'stream': self._stream, 'role': self.role, **as_dict(self._task_settings),
-                'exploration': as_dict(self.settings.exploration)})))
+        self._trainer.describe_task(self.role, {
+            **as_dict(self._task_settings), 'exploration': as_dict(self.settings.exploration)})
         result = super().on_activate(state)
         self._active = result == TransitionCallbackReturn.SUCCESS
         return result
@@ -135,14 +124,12 @@ class PolicyNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take every endpoint away again."""
         self._destroy_endpoints()
-        self.policy = Policy()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to where nothing is configured."""
         self.destroy_node_endpoints()
         self._destroy_endpoints()
-        self.policy = Policy()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -182,35 +169,33 @@ class PolicyNode(LifecycleNode):
             listen(Path, 'waypoints', self._on_route, qos.ROUTE),
             listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM),
             listen(Odometry, 'odometry', self._on_odometry, qos.STREAM),
-            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM),
-            listen(UInt8MultiArray, f'{s.trainer}/weights', self._on_weights, qos.WEIGHTS)]
+            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)]
+        self._trainer = TrainerLink(self, s.trainer, self._loaded, self._warnings,
+                                    training=s.training, heard=self._continue)
         self._publishers_made = []
         if s.training:
-            self._experience = make(UInt8MultiArray, f'{s.trainer}/experience', qos.EXPERIENCE)
-            self._task = make(String, f'{s.trainer}/task', qos.TASK)
             self._transform = make(PoseMsg, 'control/set_transform', qos.STREAM)
             self._velocity = make(Twist, 'control/set_target_velocity', qos.STREAM)
             self._goal = make(PoseStamped, 'goal', qos.STREAM)
             self._run_control = make(CarlaControl, '/carla/control', qos.STREAM)
-            self._publishers_made = [self._experience, self._task, self._transform,
-                                     self._velocity, self._goal, self._run_control]
-            self._subscriptions_made += [
-                listen(UInt64MultiArray, f'{s.trainer}/progress', self._on_progress,
-                       qos.PROGRESS),
-                listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO)]
+            self._publishers_made = [self._transform, self._velocity, self._goal,
+                                     self._run_control]
+            self._subscriptions_made.append(
+                listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO))
             if s.town:
                 self._load_town(None)
         self._relays = [TriggerRelay(self, 'save_checkpoint', s.trainer, s.service_timeout),
                         TriggerRelay(self, 'load_checkpoint', s.trainer, s.service_timeout,
                                      around=self._await_loaded)]
         self._diagnostics = Diagnostics(self, {
-            'driving': self._report_driving, 'weights': self._report_weights,
-            'experience': self._report_experience}, hardware_id=self.role)
+            'driving': self._report_driving, 'weights': self._trainer.report_weights,
+            'experience': self._trainer.report_experience}, hardware_id=self.role)
         self._timer = self.create_timer(0.02, self._on_timer, clock=self._steady)
 
     def _destroy_endpoints(self) -> None:
         for relay in self._relays:
             relay.destroy()
+        self._trainer.destroy()
         self._diagnostics.destroy()
         self.destroy_timer(self._timer)
         for subscription in self._subscriptions_made:
@@ -272,7 +257,7 @@ class PolicyNode(LifecycleNode):
         self._pairer.clear()
         self._awaiting = self._unprepared = None
         self._resume()
-        self._send(self.driver.reset())
+        self._trainer.send(self.driver.reset())
 
     def _load_town(self, world: CarlaWorldInfo | None) -> None:
         """Read the map in a thread of its own: it takes seconds, and images go on coming."""
@@ -314,7 +299,7 @@ class PolicyNode(LifecycleNode):
         picture, encoding, arrival = answer.image
         self._answering = answer.stamp, arrival
         if answer.state is None:
-            self._send(self.driver.observe_alone())
+            self._trainer.send(self.driver.observe_alone())
             self._publish(self.driver.decide())
             return
         if self.settings.training and not self._prepared:
@@ -329,10 +314,10 @@ class PolicyNode(LifecycleNode):
         except ImageError as error:
             self._reject('image', error)
             return
-        self._send(transitions)
+        self._trainer.send(transitions)
         self._request(request)
-        if transitions and self.settings.lockstep and self._experience.get_subscription_count():
-            self._awaiting = answer.stamp, self._sequence - 1, time.monotonic()
+        if transitions and self.settings.lockstep and self._trainer.connected:
+            self._awaiting = answer.stamp, self._trainer.last_sent, time.monotonic()
         else:
             self._act_now()
 
@@ -347,11 +332,11 @@ class PolicyNode(LifecycleNode):
         if self._plans is None:
             return False
         return (not self.settings.lockstep or self.driver.phase is Phase.DRIVING
-                or (self.progress is not None and self._version > 0
-                    and self._experience.get_subscription_count() > 0))
+                or self._trainer.ready)
 
     def _act_now(self) -> None:
-        progress = self._own_progress if self.settings.lockstep else self.progress
+        trainer = self._trainer
+        progress = trainer.own_progress if self.settings.lockstep else trainer.progress
         learned, random = (0, False) if progress is None else (
             progress.transitions, not progress.learning and self.settings.explore)
         self._publish(self.driver.decide(learned, random))
@@ -363,10 +348,11 @@ class PolicyNode(LifecycleNode):
                 f'{result.returned:.2f}')
 
     def _act(self, observation: Observation) -> np.ndarray:
-        if self.policy.info is None:
+        policy = self._trainer.policy
+        if policy.info is None:
             self._warnings.warn('weights', 'no weights yet: braking')
             return np.array([0.0, -1.0], dtype=np.float32)
-        return self.policy.act(observation)
+        return policy.act(observation)
 
     def _publish(self, control: Any) -> None:
         stamp, arrival = self._answering
@@ -377,12 +363,6 @@ class PolicyNode(LifecycleNode):
     def _brake(self) -> None:
         stamp = max(self._pairer.last, 0)
         self._command.publish(make_control(STOP, stamp))
-
-    def _send(self, transitions: list[Transition]) -> None:
-        for transition in transitions:
-            item = experience.Experience(self._stream, self._sequence, self._version, transition)
-            self._experience.publish(UInt8MultiArray(data=experience.encode(item)))
-            self._sequence += 1
 
     def _request(self, request: Request) -> None:
         plan = self.driver.plan
@@ -403,48 +383,10 @@ class PolicyNode(LifecycleNode):
 
     # The learner
 
-    def _on_weights(self, message: UInt8MultiArray) -> None:
-        try:
-            new = weights.decode(message.data)
-            if new.version <= self._version:
-                raise PolicyRefused(f'version {new.version} is not newer than {self._version}')
-            # A newer version that is refused is not waited for.
-            self._refused = new.version
-            self._use(new.policy)
-            self._version = new.version
-        except (weights.WeightsError, PolicyRefused) as error:
-            self._counts['refused_weights'] += 1
-            self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
-                                f'{error}')
-        self._continue()
-
-    def _use(self, packed: memoryview) -> None:
-        """Take weights into use, if they are for what this node sees and does."""
-        new, present = Policy(), self.policy.info
-        info = new.load(packed)
-        if present is not None and info.architecture != present.architecture:
-            raise PolicyRefused(f'they are for the encoder {info.architecture}, and the present '
-                                f'ones for {present.architecture}')
-        check_fit(new)
-        self.policy = new
-
-    def _on_progress(self, message: UInt64MultiArray) -> None:
-        try:
-            self.progress = progress = weights.decode_progress(message.data)
-        except weights.WeightsError as error:
-            self._reject('progress', error)
-            return
-        if progress.stream == self._stream:
-            self._own_progress = progress
-            self._continue()
-
     def _continue(self) -> None:
         """In lockstep: act once the learner has taken the experience and its weights are here."""
-        progress = self._own_progress
-        if self._awaiting is None or progress is None or not self._active:
-            return
-        if progress.sequence >= self._awaiting[1] \
-                and progress.version <= max(self._version, self._refused):
+        if self._awaiting is not None and self._active \
+                and self._trainer.answered(self._awaiting[1]):
             self._finish_waiting()
 
     def _finish_waiting(self) -> None:
@@ -454,7 +396,7 @@ class PolicyNode(LifecycleNode):
 
     def _wait_longer(self) -> None:
         """Have the simulation wait too, which ticks on by itself after a second."""
-        if not self._experience.get_subscription_count():
+        if not self._trainer.connected:
             self._warnings.warn('lockstep', 'the learner went away: driving on without it')
             self._finish_waiting()
         elif not self._paused:
@@ -504,7 +446,7 @@ class PolicyNode(LifecycleNode):
         begun = time.monotonic()
         answer = call()
         loaded = weights.version_in(answer.message)
-        while answer.success and self._version < loaded:
+        while answer.success and self._trainer.version < loaded:
             if time.monotonic() - begun > self.settings.service_timeout:
                 answer.success = False
                 answer.message += '; but its weights have not reached the policy node'
@@ -536,32 +478,6 @@ class PolicyNode(LifecycleNode):
         if self.driver.phase in (Phase.DRIVING, Phase.STARTING, Phase.ARRIVED):
             return Report(OK, self.driver.phase.value, values)
         return Report(WARN, self.driver.reason, values)
-
-    def _report_weights(self) -> Report:
-        info = self.policy.info
-        if info is None:
-            return Report(ERROR, 'no weights', {})
-        return Report(OK, f'iteration {info.total_it}', {
-            'version': self._version, 'iteration': info.total_it,
-            'architecture': info.architecture})
-
-    def _report_experience(self) -> Report:
-        values = {'sent': self._sequence, 'stream': self._stream}
-        if self.settings.training and not self._experience.get_subscription_count():
-            return Report(WARN, f'no training node at {self.settings.trainer}', values)
-        return Report(OK, 'sent' if self.settings.training else 'not training', values)
-
-
-def check_fit(policy: Policy) -> None:
-    """Raise PolicyRefused for a policy of other observations or actions than the node's."""
-    blank = Observation(image=np.zeros((STACK, SIZE, SIZE), np.uint8),
-                        vector=np.zeros(VECTOR_SIZE, np.float32))
-    try:
-        action = policy.act(blank)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise PolicyRefused(f'the policy does not take this observation: {error}') from None
-    if action.shape != (ACTION_SIZE,):
-        raise PolicyRefused(f'the policy gives {action.size} actions, not {ACTION_SIZE}')
 
 
 def main(args: Any = None) -> int:

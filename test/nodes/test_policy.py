@@ -278,7 +278,7 @@ def test_it_brakes_at_the_routes_end_and_drives_on_with_another(car):
     short = np.stack([np.arange(x - 30.0, x + 2.0), np.zeros(32)], axis=1)
     car.send_route(short)
     car.ros.wait_for(lambda: car.tick() == Control(brake=1.0), 'the brake', 5.0)
-    assert 'arrival' in car.process.output
+    car.ros.wait_for(lambda: 'arrival' in car.process.output, 'the episode in the log', 5.0)
     assert car.tick() == Control(brake=1.0)
     car.send_route()
     car.ros.wait_for(lambda: car.tick() != Control(brake=1.0), 'driving', 5.0)
@@ -307,8 +307,8 @@ def not_finite():
 
 
 def test_weights_that_cannot_be_used_are_refused_and_new_ones_taken_whole(car, publish):
-    driving, used = 'av_td3_policy: driving', 'av_td3_policy: weights'
-    refused = int(car.diagnosed.values(driving)['refused_weights'])
+    used = 'av_td3_policy: weights'
+    refused = int(car.diagnosed.values(used)['refused'])
     good = export_policy(small_agent(seed=2), 50)
     publish(UInt8MultiArray(data=weights.encode(50, 7, good)))
     car.diagnosed.wait_for(used, lambda v: v.get('version') == '50', 'the new weights')
@@ -329,8 +329,8 @@ def test_weights_that_cannot_be_used_are_refused_and_new_ones_taken_whole(car, p
     for number, (name, data) in enumerate(bad.items(), 1):
         publish(UInt8MultiArray(data=data))
         # The car drives on meanwhile, and misses no tick.
-        car.ros.wait_for(lambda: car.tick() and int(car.diagnosed.values(driving)[
-            'refused_weights']) >= refused + number, f'a refusal ({name})', 20.0)
+        car.ros.wait_for(lambda: car.tick() and int(car.diagnosed.values(used)[
+            'refused']) >= refused + number, f'a refusal ({name})', 20.0)
     values = car.diagnosed.values(used)
     assert values['version'] == '50'
     assert 'weights refused, the present ones are kept' in car.process.output

@@ -1,0 +1,158 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node's side of the training node: experience out, weights and progress in."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any, Callable, Mapping
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
+
+from av_td3_ros.driving.action import ACTION_SIZE
+from av_td3_ros.driving.driver import Transition
+from av_td3_ros.driving.image import SIZE, STACK
+from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
+from av_td3_ros.learning.policy import Policy, PolicyRefused
+from av_td3_ros.ros import experience, qos, weights
+from av_td3_ros.ros.diagnostics import ERROR, OK, Report, WARN
+from av_td3_ros.ros.throttled import Warnings
+
+
+class TrainerLink:
+    """
+    A vehicle's stream to the training node, and the policy that comes back.
+
+    :attr:`policy` is replaced as a whole by each version of the weights that is newer and fits;
+    any other is refused, counted, and changes nothing. ``heard`` is called after weights, also
+    refused ones, and after an answer to this vehicle's own experience. Without ``training`` there
+    is no experience, and only weights come in.
+    """
+
+    def __init__(self, node: Node, trainer: str, policy: Policy, warnings: Warnings, *,
+                 training: bool, heard: Callable[[], None]) -> None:
+        self.policy = policy
+        self.progress: weights.Progress | None = None
+        self.own_progress: weights.Progress | None = None
+        self.version = self.refused_count = 0
+        self._refused = 0
+        self._node, self._trainer, self._warnings = node, trainer, warnings
+        self._training, self._heard = training, heard
+        self._stream, self._sequence = secrets.randbits(62), 0
+        self._subscriptions = [node.create_subscription(
+            UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)]
+        self._publishers = []
+        if training:
+            self._experience = node.create_publisher(
+                UInt8MultiArray, f'{trainer}/experience', qos.EXPERIENCE)
+            self._task = node.create_publisher(String, f'{trainer}/task', qos.TASK)
+            self._publishers = [self._experience, self._task]
+            self._subscriptions.append(node.create_subscription(
+                UInt64MultiArray, f'{trainer}/progress', self._on_progress, qos.PROGRESS))
+
+    def destroy(self) -> None:
+        """Take every endpoint away."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        for publisher in self._publishers:
+            self._node.destroy_publisher(publisher)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a training node takes the experience."""
+        return self._training and self._experience.get_subscription_count() > 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a training node listens and is heard."""
+        return self.connected and self.progress is not None and self.version > 0
+
+    @property
+    def last_sent(self) -> int:
+        """Return the running number of the experience sent last."""
+        return self._sequence - 1
+
+    def describe_task(self, role: str, task: Mapping[str, Any]) -> None:
+        """Tell the training node what this vehicle learns."""
+        if self._training:
+            self._task.publish(String(data=json.dumps(
+                {'stream': self._stream, 'role': role, **task})))
+
+    def send(self, transitions: list[Transition]) -> None:
+        """Send experience, each with its running number."""
+        for transition in transitions:
+            item = experience.Experience(self._stream, self._sequence, self.version, transition)
+            self._experience.publish(UInt8MultiArray(data=experience.encode(item)))
+            self._sequence += 1
+
+    def answered(self, sequence: int) -> bool:
+        """Whether the learner has taken that experience, and the weights that it made are here."""
+        progress = self.own_progress
+        return (progress is not None and progress.sequence >= sequence
+                and progress.version <= max(self.version, self._refused))
+
+    def _on_weights(self, message: UInt8MultiArray) -> None:
+        try:
+            new = weights.decode(message.data)
+            if new.version <= self.version:
+                raise PolicyRefused(f'version {new.version} is not newer than {self.version}')
+            # A newer version that is refused is not waited for.
+            self._refused = new.version
+            self._use(new.policy)
+            self.version = new.version
+        except (weights.WeightsError, PolicyRefused) as error:
+            self.refused_count += 1
+            self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
+                                f'{error}')
+        self._heard()
+
+    def _use(self, packed: memoryview) -> None:
+        """Take weights into use, if they are for what this node sees and does."""
+        new, present = Policy(), self.policy.info
+        info = new.load(packed)
+        if present is not None and info.architecture != present.architecture:
+            raise PolicyRefused(f'they are for the encoder {info.architecture}, and the present '
+                                f'ones for {present.architecture}')
+        check_fit(new)
+        self.policy = new
+
+    def _on_progress(self, message: UInt64MultiArray) -> None:
+        try:
+            self.progress = progress = weights.decode_progress(message.data)
+        except weights.WeightsError as error:
+            self._warnings.warn('progress', f'not used: {error}')
+            return
+        if progress.stream == self._stream:
+            self.own_progress = progress
+            self._heard()
+
+    def report_weights(self) -> Report:
+        """Report the policy in use."""
+        info = self.policy.info
+        if info is None:
+            return Report(ERROR, 'no weights', {'refused': self.refused_count})
+        return Report(OK, f'iteration {info.total_it}', {
+            'version': self.version, 'iteration': info.total_it,
+            'architecture': info.architecture, 'refused': self.refused_count})
+
+    def report_experience(self) -> Report:
+        """Report what was sent, and whether anybody takes it."""
+        values = {'sent': self._sequence, 'stream': self._stream}
+        if self._training and not self.connected:
+            return Report(WARN, f'no training node at {self._trainer}', values)
+        return Report(OK, 'sent' if self._training else 'not training', values)
+
+
+def check_fit(policy: Policy) -> None:
+    """Raise PolicyRefused for a policy of other observations or actions than the node's."""
+    blank = Observation(image=np.zeros((STACK, SIZE, SIZE), np.uint8),
+                        vector=np.zeros(VECTOR_SIZE, np.float32))
+    try:
+        action = policy.act(blank)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PolicyRefused(f'the policy does not take this observation: {error}') from None
+    if action.shape != (ACTION_SIZE,):
+        raise PolicyRefused(f'the policy gives {action.size} actions, not {ACTION_SIZE}')
