@@ -14,6 +14,7 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 _POLL = 0.05
+_DISCOVERY = 10.0    # s after the start of a node in which others may not have been found yet
 
 
 class TriggerRelay:
@@ -31,6 +32,7 @@ class TriggerRelay:
                  = lambda call: call()) -> None:
         self._node, self._target, self._timeout = node, target, timeout
         self._around = around
+        self._made = time.monotonic()
         # The answer must get in while callers wait: it has a group of its own.
         self._client = node.create_client(Trigger, f'{target}/{name}',
                                           callback_group=MutuallyExclusiveCallbackGroup())
@@ -47,8 +49,9 @@ class TriggerRelay:
 
     def _call(self) -> Trigger.Response:
         until = time.monotonic() + self._timeout
-        # Discovery may not be through yet; a second tells whether anybody is there.
-        patience = min(until, time.monotonic() + 1.0)
+        # Discovery may not be through yet: right after the start it takes seconds on a busy
+        # machine, later a second tells whether anybody is there.
+        patience = min(until, max(time.monotonic() + 1.0, self._made + _DISCOVERY))
         while not self._client.service_is_ready():
             if time.monotonic() > patience:
                 return Trigger.Response(

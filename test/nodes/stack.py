@@ -83,6 +83,15 @@ class Diagnosed:
         status = self(part)
         return {} if status is None else {pair.key: pair.value for pair in status.values}
 
+    def fresh(self, part, timeout=30.0):
+        """Return a part's figures of now: those of the second report from here on."""
+        def reports():
+            return sum(status.name.endswith(part)
+                       for message in self.heard for status in message.status)
+        wanted = reports() + 2
+        self.ros.wait_for(lambda: reports() >= wanted, f'two reports of {part}', timeout)
+        return self.values(part)
+
     def wait_for(self, part, condition, what, timeout=30.0):
         """Wait until a part's figures fulfil a condition."""
         def fulfilled():

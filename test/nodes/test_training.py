@@ -155,7 +155,7 @@ def test_what_is_lost_or_comes_twice_is_counted_and_not_learned_from(trainer, ve
 
 
 def test_several_vehicles_interleave(trainer, graph, vehicle):
-    before = int(trainer.diagnosed.values(LEARNING)['transitions'])
+    before = int(trainer.diagnosed.fresh(LEARNING)['transitions'])
     others = [Vehicle(graph, stream) for stream in (7, 8)]
     for other in others:
         other.send(Kind.BEGIN)
@@ -167,7 +167,7 @@ def test_several_vehicles_interleave(trainer, graph, vehicle):
 
 
 def test_bytes_that_are_no_experience_are_refused(trainer, vehicle):
-    before = trainer.diagnosed.values(EXPERIENCE)['received']
+    before = trainer.diagnosed.fresh(EXPERIENCE)['received']
     good = bytes(experience.encode(vehicle.item()))
     for bad in (b'', b'x', good[:-1], good + b'x', b'NOPE' + good[4:], b'\xff' * len(good)):
         vehicle.send_bytes(UInt8MultiArray(data=bad))
@@ -176,8 +176,7 @@ def test_bytes_that_are_no_experience_are_refused(trainer, vehicle):
                  json.dumps({'stream': 5, 'role': 'a', 'networks': 'nonsense', 'reward': 7})):
         task(String(data=text))
     trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '1', 'the last task')
-    trainer.ros.spin(1.5)
-    assert trainer.diagnosed.values(EXPERIENCE)['received'] == before
+    assert trainer.diagnosed.fresh(EXPERIENCE)['received'] == before
     assert trainer.process.code is None
     assert trainer.process.output.count('experience refused') == 1
 
@@ -185,7 +184,7 @@ def test_bytes_that_are_no_experience_are_refused(trainer, vehicle):
 def test_a_save_is_durable_and_names_file_and_iteration(trainer):
     answer = trainer.save()
     assert answer.success and trainer.save.took < 5.0
-    total = int(trainer.diagnosed.values(LEARNING)['updates'])
+    total = int(trainer.diagnosed.fresh(LEARNING)['updates'])
     path = trainer.folder / f'td3_{total:09d}.pth'
     assert str(path) in answer.message and f'iteration {total}' in answer.message
     content = torch.load(path, weights_only=True)
@@ -218,13 +217,12 @@ def test_names_that_lead_elsewhere_are_refused(trainer, name):
     ('nothing', 'does not exist'), ('../x', 'no name'), ('damaged', 'refused')])
 def test_what_cannot_be_loaded_is_said_and_nothing_changes(trainer, name, said):
     (trainer.folder / 'damaged.pth').write_bytes(b'PK\x03\x04' + bytes(5000))
-    before = trainer.diagnosed.values(LEARNING)
+    before = trainer.diagnosed.fresh(LEARNING)
     trainer.assign('load_name', name)
     answer = trainer.load()
     assert not answer.success and said in answer.message, answer.message
     trainer.assign('load_name', 'latest')
-    trainer.ros.spin(1.2)
-    after = trainer.diagnosed.values(LEARNING)
+    after = trainer.diagnosed.fresh(LEARNING)
     assert after['updates'] == before['updates'] and trainer.process.code is None
 
 
@@ -238,17 +236,18 @@ def test_two_calls_at_once_are_both_answered(trainer, vehicle):
 
 
 def test_after_a_load_an_open_episode_is_not_gone_on_with(trainer, vehicle):
-    unused = int(trainer.diagnosed.values(EXPERIENCE)['without_beginning'])
+    counts = trainer.diagnosed.fresh(EXPERIENCE)
+    unused = int(counts['without_beginning'])
     vehicle.send(Kind.BEGIN)
     vehicle.send()
-    trainer.ros.spin(0.3)
+    trainer.counts(received=int(counts['received']) + 2)
     answer = trainer.load()
     assert answer.success, answer.message
     for _ in range(3):
         vehicle.send()
     trainer.counts(without_beginning=unused + 3)
     vehicle.send(Kind.BEGIN)
-    before = int(trainer.diagnosed.values(LEARNING)['transitions'])
+    before = int(trainer.diagnosed.fresh(LEARNING)['transitions'])
     vehicle.send(ending=Ending.OFF_ROAD)
     trainer.learned(before + 1)
 
