@@ -115,7 +115,7 @@ class Guard:
         self.settings = settings
         self.state = State.IDLE
         self.reason = ''
-        self.interventions = 0
+        self.interventions = self.commands = self.refused = 0
         self._autopilot = self._other_override = False
         self._synchronous, self._running = False, True
         self._forget()
@@ -138,7 +138,9 @@ class Guard:
 
     def command(self, steer: float | None, stamp: int, now: float) -> None:
         """Note a command by its steer; None says that it is not finite or out of range."""
+        self.commands += 1
         if steer is None:
+            self.refused += 1
             self._good, self._bad = 0, 'a command that is not finite or out of range'
             if self.state is State.IDLE:
                 self.state = State.WATCHING
@@ -146,6 +148,7 @@ class Guard:
         age = (self._sim - stamp) * 1e-9
         if stamp and self._sim and not -_AHEAD <= age <= self.settings.max_age:
             self._good = 0
+            self.refused += 1
             return
         self._bad = ''
         self._heard, self._ticks = now, 0

@@ -7,6 +7,9 @@ The judgement, and why a pause or a slow learner is none of its business, is
 :mod:`av_td3_ros.driving.guard`; this wires it to the bridge's topics, all relative to the
 vehicle's namespace but ``/clock`` and ``/carla/status``.
 
+A driver is guarded from when its publisher is matched with this node's subscription. With Fast DDS
+that may be up to 3 s after it is matched with the vehicle, so a driver should wait for both.
+
 It starts within a second and stays under 60 MB, so it loads no torch, OpenCV, numba or CARLA, and
 not numpy either: that comes with every service's messages and with ``geometry_msgs``, so the node
 offers no parameter services (its parameters are set at the start), and reads the speed from
@@ -124,7 +127,8 @@ class GuardNode(Node):
             (OK, guard.state.value) if silent < _CLOCK_WARNING else \
             (WARN, f'{guard.state.value}: no clock is heard')
         return Report(level, text, {
-            'interventions': guard.interventions, 'clock heard before, s': silent,
+            'interventions': guard.interventions, 'commands': guard.commands,
+            'commands not good': guard.refused, 'clock heard before, s': silent,
             'publishers of commands': self.count_publishers(_COMMANDS)})
 
 
