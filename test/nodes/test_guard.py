@@ -153,7 +153,7 @@ def test_a_command_that_is_not_finite_is_braked_for(road):
     road.wait_for(lambda: any(m.data for m in road.overrides[count:]), 'the override')
     road.wait_for(lambda: 'not finite' in road.guard.output, 'the reason')
     road.wait_for(lambda: road.applied.throttle > 0.5 and not road.overrides[-1].data,
-                      'the control handed back')
+                  'the control handed back')
     driver.kill()
     road.wait_for(lambda: braked(road) and road.speed < 0.05, 'standstill')
 
