@@ -183,7 +183,8 @@ def read_parameter_file(path: str | Path, node_name: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f'cannot read parameters from {path}: {error}') from None
+        reason = ' '.join(str(error).split())
+        raise SettingsError(f'cannot read parameters from {path}: {reason}') from None
     if not isinstance(document, Mapping):
         raise SettingsError(f'{path} is not a ROS 2 parameter file: it has no node sections')
     found: dict[str, Any] = {}
@@ -191,6 +192,10 @@ def read_parameter_file(path: str | Path, node_name: str) -> dict[str, Any]:
         if not isinstance(content, Mapping) or set(content) != {'ros__parameters'}:
             raise SettingsError(
                 f"{path}: section {key!r} must hold 'ros__parameters' and nothing else")
+        parameters = content['ros__parameters'] or {}
+        if not isinstance(parameters, Mapping):
+            raise SettingsError(f"{path}: 'ros__parameters' of section {key!r} must hold "
+                                f'names and values, not {parameters!r}')
         if str(key) == '/**' or str(key).rsplit('/', 1)[-1] == node_name:
-            found.update(flatten(content['ros__parameters'] or {}))
+            found.update(flatten(parameters))
     return found

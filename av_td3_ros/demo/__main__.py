@@ -48,10 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = ''
         try:
             demo.run()
-        except (DemoFailed, ChildDied, TimeoutError, OSError, ValueError) as error:
+        except (DemoFailed, ChildDied, VideoError, TimeoutError, OSError, ValueError) as error:
             reason = str(error)
         try:
-            line.say('Finishing the video')
             demo.close_video(_VIDEO_SECONDS)
         except VideoError as error:
             reason = reason or str(error)

@@ -20,7 +20,8 @@ from typing import Any
 from carla_msgs.msg import CarlaControl
 
 from av_td3_ros.demo.account import Account, UpdateCounter
-from av_td3_ros.demo.environment import enter_private_domain, remove_stale_segments
+from av_td3_ros.demo.environment import (enter_private_domain, remove_ports,
+                                         remove_stale_segments)
 from av_td3_ros.demo.figures import RouteMeter
 from av_td3_ros.demo.graph import DemoFailed, Graph, START_SECONDS
 from av_td3_ros.demo.observer import Observer
@@ -91,13 +92,22 @@ class Demo:
                     graph.close()
         finally:
             remove_stale_segments(started)
+            remove_ports(int(environment['ROS_DOMAIN_ID']))
 
     def _prepare_folder(self) -> None:
-        """Make the folder, without what an earlier run left in it."""
-        for name in ('checkpoints', 'logs'):
-            shutil.rmtree(self.output / name, ignore_errors=True)
-        for name in ('summary.json', 'drive.mp4', 'routes.yaml', 'parameters.yaml'):
+        """Make the folder, without what an earlier run left in it; spare what is not its own."""
+        folders = [self.output / name for name in ('checkpoints', 'logs')]
+        mark = self.output / 'parameters.yaml'
+        for folder in folders:
+            if folder.exists() and not mark.exists():
+                raise ValueError(f'{folder} was not made by a demonstration, which would delete '
+                                 'it; name another folder with --output')
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in ('summary.json', 'drive.mp4', 'routes.yaml'):
             (self.output / name).unlink(missing_ok=True)
+        self.output.mkdir(parents=True, exist_ok=True)
+        mark.touch()
         (self.output / 'logs').mkdir(parents=True, exist_ok=True)
 
     def _choose_routes(self, town: Town) -> list[DemoRoute]:
@@ -259,6 +269,7 @@ class Demo:
     def close_video(self, timeout: float) -> None:
         """Encode what waits, for at most ``timeout`` s; raises VideoError."""
         if self._video is not None:
+            self._line.say('Finishing the video')
             self._video.close(timeout, lambda waiting: self._line.show(
                 f'{time.monotonic() - self._begun:4.0f} s  {waiting} frames are left'))
 

@@ -84,6 +84,24 @@ def remove_stale_segments(since: float, folder: Path = _SHARED_MEMORY) -> int:
     return removed
 
 
+def remove_ports(domain: int, folder: Path = _SHARED_MEMORY) -> None:
+    """Remove the shared memory of a domain's ports on which nobody listens any more."""
+    first = 7400 + 250 * domain
+    for port in range(first, first + 250):
+        segment, mutex = (folder / name for name in (
+            f'fastrtps_port{port}', f'sem.fastrtps_port{port}_mutex'))
+        # One listener holds the first lock, several share the second.
+        locks = [folder / f'fastrtps_port{port}_{kind}' for kind in ('el', 'sl')]
+        try:
+            for lock in filter(Path.exists, locks):
+                with lock.open('rb+') as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in (segment, mutex, *locks):
+                path.unlink(missing_ok=True)
+        except OSError:
+            continue
+
+
 def now() -> float:
     """Return the wall clock, s, as files are stamped with it."""
     return time.time()

@@ -71,6 +71,8 @@ def read_checkpoint(path: Path) -> Shipped:
     Raises ValueError with one sentence where it is none. Whether its weights are sound is for
     the nodes to judge, which load them.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f'{path} is no checkpoint: it is no regular file')
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.endswith('/data.pkl'))

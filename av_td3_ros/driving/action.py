@@ -37,8 +37,10 @@ def control_from_action(action: np.ndarray, settings: ActionSettings) -> Control
 
     Positive steer is to the right, as CARLA has it. A second entry above 0 is throttle, below 0
     brake: never both. Values beyond the range are clipped; a value that is not finite raises
-    :class:`ActionError`.
+    :class:`ActionError`, and so does what is not two numbers.
     """
+    if np.shape(action) != (ACTION_SIZE,):
+        raise ActionError(f'an action is two numbers, [steer, throttle or brake], not {action!r}')
     steer, drive = (float(value) for value in action)
     if not (math.isfinite(steer) and math.isfinite(drive)):
         raise ActionError(f'the action ({steer}, {drive}) is not finite')

@@ -11,7 +11,9 @@ from where a copy of the file cannot lose it.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+import stat
 import struct
 from typing import Any, NamedTuple
 import zlib
@@ -111,7 +113,11 @@ def read_archive(path: Path) -> Archive:
 
 
 def _read(path: Path) -> bytearray:
-    with open(path, 'rb', buffering=0) as file:
+    # A named pipe, opened in the usual way, would wait for its other end.
+    with open(path, 'rb', buffering=0,
+              opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ArchiveRefused('it is no regular file')
         size = file.seek(0, 2)
         if size > _MAX_FILE:
             raise ArchiveRefused(f'the file has {size} bytes, more than {_MAX_FILE}')

@@ -9,6 +9,7 @@ come in, exactly one command with the image's stamp goes out.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -21,7 +22,9 @@ from nav_msgs.msg import Odometry, Path
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 import torch
@@ -91,8 +94,12 @@ class PolicyNode(LifecycleNode):
                         'parameters')
             if s.routes_file:
                 self._plans = file_plans(s.routes_file)
-        except (CheckpointError, PolicyRefused, SettingsError) as error:
-            self._failure = str(error)
+            if s.training and s.town and not os.path.isfile(s.town):
+                raise SettingsError(f'town: {s.town} is no file')
+            for name in (s.trainer, s.camera):
+                validate_topic_name(name)
+        except (CheckpointError, PolicyRefused, SettingsError, NameValidationException) as error:
+            self._failure = ' '.join(str(error).split())
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
         self._pairer: StampPairer = StampPairer()

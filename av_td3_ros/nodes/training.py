@@ -30,6 +30,7 @@ from av_td3_ros.learning.checkpoint import CheckpointError, CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.learner import Learner
 from av_td3_ros.learning.policy import export_policy
+from av_td3_ros.learning.replay import ReplayError
 from av_td3_ros.learning.worker import LearnerWorker
 from av_td3_ros.nodes.training_settings import (OTHER_SECTIONS, TASK_SECTIONS,
                                                 TrainingNodeSettings)
@@ -57,7 +58,7 @@ class TrainingNode(Node):
             self._learner = Learner(
                 s.learner, self._config({}), other_sections=OTHER_SECTIONS,
                 replay_directory=self._root / 'replay')
-        except (CheckpointError, OSError, ValueError) as error:
+        except (CheckpointError, ReplayError, MemoryError, OSError, ValueError) as error:
             raise SettingsError(f'checkpoint_dir {s.checkpoint_dir}: {error}') from None
         self._saver = BackgroundSaver(self._folder)
         self._versions = weights.VersionCounter()

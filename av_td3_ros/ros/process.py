@@ -22,7 +22,7 @@ import threading
 from typing import Any, Callable, NoReturn, Sequence
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -69,7 +69,7 @@ def _run(make_node: Callable[[], Node], args: Sequence[str] | None, threads: int
                 _spin(node, stop, threads)
             finally:
                 node.destroy_node()
-        except (SettingsError, ParameterException) as error:
+        except (SettingsError, ParameterException, NameValidationException) as error:
             print(_sentence(error), file=sys.stderr)
             return EXIT_SETTINGS
         finally:

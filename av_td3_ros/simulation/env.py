@@ -52,6 +52,8 @@ class TownEnv(gymnasium.Env):
                  blank_camera: bool = False, render_mode: str | None = None) -> None:
         self.settings = settings or TaskSettings()
         self.town = town if isinstance(town, Town) else Town.load(town or default_town())
+        if vehicles < 0:
+            raise ValueError(f'vehicles is {vehicles}, but must not be negative')
         width, height = image_size
         look = camera or CameraSettings()
         self.camera = Camera(
@@ -77,6 +79,8 @@ class TownEnv(gymnasium.Env):
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**31))
         if options:
+            if not {'start', 'goal'} <= set(options):
+                raise ValueError("options must hold 'start' and 'goal', or be left out")
             start, goal = options['start'], options['goal']
             points = self.town.route(start, goal)
         else:

@@ -17,7 +17,7 @@ from av_td3_ros.driving.task import TaskSettings
 from av_td3_ros.learning.learner import LearnerSettings, TrainingSettings
 from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.settings import (as_dict, build, declarations, read_parameter_file, section,
-                                 setting)
+                                 setting, SettingsError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,10 @@ def read_run_settings(path: str | Path | None, overrides: Mapping[str, Any]) -> 
     values: dict[str, Any] = {}
     known = {d.name for d in declarations(RunSettings)}
     if path is not None:
-        for node in NODES:
-            found = read_parameter_file(path, node)
+        files = {node: read_parameter_file(path, node) for node in NODES}
+        if not any(files.values()):
+            raise SettingsError(f'{path} holds no parameters of ' + ', '.join(NODES))
+        for node, found in files.items():
             values.update({name: value for name, value in found.items()
                            if node == NODES[-1] or name in known})
     values.update(overrides)

@@ -120,7 +120,14 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, default=(800, 600),
                         metavar=('WIDTH', 'HEIGHT'), help="the camera's image")
     parser.add_argument('--json', action='store_true', help='print JSON')
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.routes < 1:
+        parser.error('--routes must be at least 1')
+    if options.seed < 0 or options.vehicles < 0:
+        parser.error('--seed and --vehicles must not be negative')
+    if not 0.0 < options.lengths[0] <= options.lengths[1] < math.inf:
+        parser.error('--lengths takes two lengths above 0, the shorter one first')
+    return options
 
 
 def main(args: Sequence[str] | None = None) -> int | str:
@@ -133,10 +140,10 @@ def main(args: Sequence[str] | None = None) -> int | str:
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
                       settings=trained_task(policy_config(options.checkpoint), TaskSettings()))
         routes = fixed_routes(town, options.routes, options.seed, *options.lengths)
+        found = evaluate(env, policy.act, routes, options.seed, lambda done: print(
+            f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True))
     except (CheckpointError, SettingsError, TownError) as error:
         return str(error)
-    found = evaluate(env, policy.act, routes, options.seed, lambda done: print(
-        f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True))
     summary = found.summary()
     if options.json:
         print(json.dumps({**summary, 'routes': [dataclasses.asdict(e) for e in found.episodes]}))

@@ -53,7 +53,10 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--no-resume', dest='resume', action='store_false',
                         help='refuse to go on with a run that is there')
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.steps < 0 or not options.minutes > 0.0:
+        parser.error('--steps must not be negative, --minutes must be above 0')
+    return options
 
 
 def overrides(pairs: Sequence[str], seed: int) -> dict[str, Any]:
@@ -63,7 +66,10 @@ def overrides(pairs: Sequence[str], seed: int) -> dict[str, Any]:
         name, equals, value = pair.partition('=')
         if not equals:
             raise SettingsError(f'--set takes NAME=VALUE, not {pair!r}')
-        found[name] = yaml.safe_load(value)
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SettingsError(f'--set {pair}: {value!r} is no YAML value') from None
         if isinstance(found[name], str):
             # YAML 1.1 reads 3e-4 as text.
             try:
