@@ -113,7 +113,8 @@ def _check_scalar(declaration: Declaration, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SettingsError(f'{name} must be a {kind.__name__}, not {value!r}')
+        article = 'an' if kind is int else 'a'
+        raise SettingsError(f'{name} must be {article} {kind.__name__}, not {value!r}')
     if kind is float and not math.isfinite(value):
         raise SettingsError(f'{name} must be finite, not {value!r}')
     low, high = declaration.ge, declaration.le
