@@ -23,15 +23,15 @@ from av_td3_ros.settings import setting
 class RewardSettings:
     """Weight of each term, per unit of the term."""
 
-    progress: float = setting(0.2, 'given per m of progress along the route', ge=0.0, le=100.0)
+    progress: float = setting(0.3, 'given per m of progress along the route', ge=0.0, le=100.0)
     speed: float = setting(
-        0.2, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
+        0.1, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
     lane_keeping: float = setting(
         0.4, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
     comfort: float = setting(
         0.005, 'taken per m/s^2 by which the acceleration changes', ge=0.0, le=100.0)
-    collision: float = setting(2.0, 'taken for a collision', ge=0.0, le=1000.0)
-    off_road: float = setting(2.0, 'taken for leaving the road', ge=0.0, le=1000.0)
+    collision: float = setting(5.0, 'taken for a collision', ge=0.0, le=1000.0)
+    off_road: float = setting(3.0, 'taken for leaving the road', ge=0.0, le=1000.0)
     arrival: float = setting(2.0, 'given for arriving', ge=0.0, le=1000.0)
     speed_limit: float = setting(8.0, 'the speed limit, m/s', ge=0.1, le=70.0)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from av_td3_ros.driving.action import ActionSettings
 from av_td3_ros.driving.episode import Ending, EpisodeMonitor, EpisodeSettings
-from av_td3_ros.driving.frames import VehicleState
+from av_td3_ros.driving.frames import Pose, to_map, VehicleState
 from av_td3_ros.driving.image import FrameStack, to_frame
 from av_td3_ros.driving.observation import Observation, ObservationSettings, vector_state
 from av_td3_ros.driving.reward import RewardMeter, RewardSettings, RewardTerms
@@ -87,14 +87,18 @@ class DrivingTask:
     """
     One vehicle's task, an episode at a time.
 
-    ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable; without it only the
-    distance from the route counts as leaving the road.
+    ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable: the vehicle's centre
+    and its four wheels must be. Without it only the distance from the route counts as leaving the
+    road.
     """
 
     def __init__(self, settings: TaskSettings,
                  on_road: Callable[[float, float], bool] | None = None) -> None:
         self.settings = settings
         self.on_road = on_road
+        limits = settings.episode
+        self._wheels = 0.5 * np.array([limits.wheelbase, limits.track]) * [
+            [1, 1], [1, -1], [-1, 1], [-1, -1]]
         self._stack = FrameStack()
         self._meter = RewardMeter(settings.reward)
         self._monitor = EpisodeMonitor(settings.episode)
@@ -142,7 +146,7 @@ class DrivingTask:
         state = tick.state
         position = self.route.locate(state.pose, near=self.position.distance)
         collided = self._collided or tick.collided
-        on_road = self.on_road is None or self.on_road(state.pose.x, state.pose.y)
+        on_road = self._on_road(state.pose)
         ending = self._monitor.ending(state, self.route, position, collided=collided,
                                       on_road=on_road)
         due = self.needs_image or ending is not None
@@ -159,6 +163,12 @@ class DrivingTask:
             off_road=ending is Ending.OFF_ROAD, arrival=ending is Ending.ARRIVAL)
         return Step(self._observe(state, frame), terms,
                     terms.reward(self.settings.reward), ending)
+
+    def _on_road(self, pose: Pose) -> bool:
+        """Whether the centre and the wheels are on the drivable surface."""
+        on_road = self.on_road
+        return on_road is None or on_road(pose.x, pose.y) and all(
+            on_road(x, y) for x, y in to_map(pose, self._wheels).tolist())
 
     def _observe(self, state: VehicleState, frame: np.ndarray) -> Observation:
         self._frame = frame

@@ -75,6 +75,8 @@ class Learner:
             n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,
             seed=algorithm.seed, spare=32 + algorithm.buffer_size // _SPARE)
         self.transitions = 0
+        self.demonstrations = 0
+        self._demonstrated = 0
         self._owed = 0.0
 
     def begin(self, stream: int, frame: np.ndarray, vector: np.ndarray) -> None:
@@ -88,6 +90,25 @@ class Learner:
         self.transitions += 1
         if self.learning:
             self._owed += self.settings.training.updates_per_step
+
+    def demonstrate(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
+                    truncated: bool, frame: np.ndarray, vector: np.ndarray) -> None:
+        """
+        Take a transition of a driver that is worth imitating, as :meth:`add` takes the policy's.
+
+        No update becomes due. All demonstrations come before the first transition of
+        :meth:`add`; they stay in the replay memory until it is full.
+        """
+        if self.transitions > self.demonstrations:
+            raise RuntimeError('demonstrations come before other experience')
+        self.replay.add(stream, action, reward, terminated, truncated, frame, vector)
+        self.transitions += 1
+        self.demonstrations += 1
+        self._demonstrated = self.replay.head
+
+    def owe(self, updates: int) -> None:
+        """Make so many updates due, beside those that experience brings."""
+        self._owed += updates
 
     def abandon(self, stream: int) -> None:
         """Close a stream's episode where experience was lost."""
@@ -117,7 +138,10 @@ class Learner:
     def update(self) -> dict[str, float]:
         """Make one update that was due; return its losses and norms."""
         self._owed -= 1.0
-        return self.agent.update(self.replay.sample(self.settings.algorithm.batch_size))
+        batch = self.replay.sample(self.settings.algorithm.batch_size)
+        demonstrated = torch.from_numpy(batch.rows < self._demonstrated) \
+            if self._demonstrated else None
+        return self.agent.update(batch, demonstrated=demonstrated)
 
     def forgive(self, most: float) -> int:
         """
@@ -132,13 +156,17 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """Return what belongs into a checkpoint beside agent and replay, as plain types."""
         return {'transitions': self.transitions, 'owed': self._owed,
-                'actor_starts': self.agent.actor_starts}
+                'actor_starts': self.agent.actor_starts, 'demonstrations': self.demonstrations,
+                'demonstrated': self._demonstrated}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned."""
         self.transitions = int(state['transitions'])
         self._owed = float(state['owed'])
         self.agent.actor_starts = int(state['actor_starts'])
+        # Files of earlier versions have no demonstrations.
+        self.demonstrations = int(state.get('demonstrations', 0))
+        self._demonstrated = int(state.get('demonstrated', 0))
 
     def parts(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a checkpoint of this learner holds beside the agent, by its names there."""

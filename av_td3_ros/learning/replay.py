@@ -98,6 +98,11 @@ class ReplayMemory:
         """Return the number of transitions that can be sampled."""
         return self._chains.transitions
 
+    @property
+    def head(self) -> int:
+        """Return the number of the next row; rows are numbered from 0 and never anew."""
+        return self._chains.head
+
     # Writing
 
     def begin_episode(self, stream: int, image: np.ndarray | None, vector: np.ndarray) -> None:

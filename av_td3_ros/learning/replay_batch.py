@@ -25,7 +25,9 @@ class Batch(NamedTuple):
     there is no image. ``action`` is (B, action_dim), ``reward`` and ``discount`` (B, 1), all
     float32. ``reward`` is the discounted sum over the k <= n steps that ``next_observation``
     lies ahead, ``discount`` is what its value counts for: gamma**k, or 0 where the episode
-    terminated there, so that the target is ``reward + discount * Q(next_observation)``.
+    terminated there, so that the target is ``reward + discount * Q(next_observation)``. ``rows``
+    (B,) int64 are the rows of the replay memory that hold the actions, None for a batch of other
+    origin.
 
     The two images may share memory (a frame that is in both is there once): read them, do not
     write into them.
@@ -36,6 +38,7 @@ class Batch(NamedTuple):
     reward: torch.Tensor
     next_observation: Observation
     discount: torch.Tensor
+    rows: np.ndarray | None = None
 
 
 class _Buffers:
@@ -94,7 +97,7 @@ class BatchBuilder:
             observation = {'image': image, 'vector': vector}
             next_observation = {'image': next_image, 'vector': next_vector}
         return Batch(observation, action, torch.from_numpy(reward)[:, None], next_observation,
-                     torch.from_numpy(discount)[:, None])
+                     torch.from_numpy(discount)[:, None], met[-1])
 
     def _records(self, slots: np.ndarray) -> np.ndarray:
         return self._store.words.take(slots, axis=0).view(self._layout.record)[:, 0]

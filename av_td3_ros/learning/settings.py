@@ -45,6 +45,12 @@ class AlgorithmSettings:
     learning_starts: int = setting(
         1000, 'Transitions to collect with random actions before the first update', ge=0)
     n_step: int = setting(1, 'Rewards summed before bootstrapping', ge=1, le=100)
+    imitation: float = setting(
+        0.0, 'Weight of imitating the actions of demonstrations in the loss of the actor, beside '
+        'its Q-value over the mean size of Q-values (TD3+BC, arXiv:2106.06860: 0.4); 0 for none',
+        ge=0.0, le=1000.0)
+    imitation_updates: int = setting(
+        0, 'Updates over which that weight falls to 0; 0 keeps it', ge=0)
     random_shift: int = setting(
         0, 'Largest random shift of training images in pixels (DrQ uses 4); 0 for none',
         ge=0, le=32)

@@ -155,7 +155,8 @@ class TD3Agent:
         """
         return self._acting(observation)
 
-    def update(self, batch: Any, noise: torch.Tensor | None = None) -> dict[str, float]:
+    def update(self, batch: Any, noise: torch.Tensor | None = None,
+               demonstrated: torch.Tensor | None = None) -> dict[str, float]:
         """
         Make one gradient update of the critic, and every policy_freq-th of actor and targets.
 
@@ -163,7 +164,8 @@ class TD3Agent:
         (B, 4, 84, 84) uint8 with ``vector``), ``action`` (B, action_dim), ``reward`` (B, 1) and
         ``discount`` (B, 1), the discount of what follows: 0 where the episode terminated.
         ``noise`` (B, action_dim) replaces the standard normal draw behind the smoothing of
-        target actions.
+        target actions. ``demonstrated`` (B,) bool marks the rows whose action is worth imitating,
+        with the weight :attr:`imitation`.
 
         Returns the losses, mean estimates and gradient norms. Raises :class:`LearningStopped`
         where one is not finite: that network is left as it was, and further calls raise too
@@ -180,7 +182,7 @@ class TD3Agent:
             self.total_it += 1
             if self.total_it % self.policy_freq == 0:
                 if self.total_it >= self.actor_starts:
-                    report.update(self._update_actor(now))
+                    report.update(self._update_actor(now, action, demonstrated))
                 self._update_targets()
         except LearningStopped as error:
             self.failure = f'{error} {_describe_batch(batch)}'
@@ -209,7 +211,15 @@ class TD3Agent:
         return {'critic_loss': loss.item(), 'q1': q1.mean().item(), 'q2': q2.mean().item(),
                 'target_q': target_q.mean().item(), **norms}
 
-    def _update_actor(self, now: _Inputs) -> dict[str, float]:
+    @property
+    def imitation(self) -> float:
+        """Weight of imitating demonstrations in the next update; see ``algorithm.imitation``."""
+        algorithm = self.settings.algorithm
+        gone = self.total_it / algorithm.imitation_updates if algorithm.imitation_updates else 0.0
+        return algorithm.imitation * max(1.0 - gone, 0.0)
+
+    def _update_actor(self, now: _Inputs, taken: torch.Tensor,
+                      demonstrated: torch.Tensor | None) -> dict[str, float]:
         with torch.no_grad(), self._arithmetic():
             critic_state = now.state(self.critic_cnn)
         self.critic.requires_grad_(False)
@@ -219,10 +229,17 @@ class TD3Agent:
                     action = self.actor(now.state(self.actor_cnn))
                     q1 = self.critic.first(critic_state, action)
                 loss = -q1.float().mean()
+                report = {}
+                if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
+                    # TD3+BC (Fujimoto and Gu, 2021), on the demonstrations among the batch.
+                    distance = (action.float() - taken).square().mean(dim=1)
+                    apart = (distance * demonstrated).sum() / demonstrated.sum().clamp(min=1)
+                    loss = loss / q1.detach().float().abs().mean() + self.imitation * apart
+                    report['imitation_loss'] = apart.item()
                 norms = self._step(loss, 'actor', 'actor_cnn')
         finally:
             self.critic.requires_grad_(True)
-        return {'actor_loss': loss.item(), **norms}
+        return {'actor_loss': loss.item(), **report, **norms}
 
     @torch.no_grad()
     def _update_targets(self) -> None:

@@ -11,6 +11,7 @@ from where a copy of the file cannot lose it.
 from __future__ import annotations
 
 import hashlib
+from io import FileIO
 import os
 from pathlib import Path
 import stat
@@ -18,6 +19,7 @@ import struct
 from typing import Any, NamedTuple
 import zlib
 
+import numpy as np
 import torch
 
 from av_td3_ros.learning.durable import Filesystem, REAL, Sink, write_durably
@@ -29,6 +31,8 @@ _END = struct.Struct('<4sHHHHIIH')
 _CENTRAL = struct.Struct('<4sHHHHHHIIIHHHHHII')
 _LOCAL = struct.Struct('<4sHHHHHIIIHH')
 _MAX_PICKLE = 16 << 20
+# Read at once for the checksum: what stays in the processor's cache.
+_PIECE = 1 << 20
 _MAX_FILE = (1 << 32) - (1 << 20)
 _OTHERS = {'.format_version', '.storage_alignment', 'byteorder', 'version',
            '.data/serialization_id'}
@@ -69,11 +73,12 @@ def write_archive(path: Path, content: Any, files: Filesystem = REAL) -> str:
 
 def verify_archive(path: Path) -> bool:
     """
-    Read a file only to compare its checksum; return whether it has one.
+    Read a file only to compare its checksum, piece by piece; return whether it has one.
 
     Raises :class:`ArchiveRefused` where the checksum is wrong, OSError where it cannot be read.
     """
-    return _check_seal(_read(path))[0]
+    with _open(path) as file:
+        return _check_seal(file)[0]
 
 
 def read_archive(path: Path) -> Archive:
@@ -83,20 +88,23 @@ def read_archive(path: Path) -> Archive:
     Every structure is checked before it is used; the tensors are views of one buffer that holds
     the file. Raises :class:`ArchiveRefused` with the reason, OSError where it cannot be read.
     """
-    data = _read(path)
-    sealed, sha256, comment = _check_seal(data)
+    with _open(path) as file:
+        # A damaged file is refused before any memory is taken for it: memory that a machine has
+        # not used for a while can cost more than the checksum.
+        sealed, sha256, comment = _check_seal(file)
+        data = _read(file)
     entries = _entries(data, comment)
-    if not sealed:
-        for name, (start, size, crc) in entries.items():
-            if zlib.crc32(memoryview(data)[start:start + size]) != crc:
-                raise ArchiveRefused(f'entry {name} is damaged: its CRC-32 differs')
+    # Also where the checksum was right: the file may have changed since it was computed.
+    for name, (start, size, crc) in entries.items():
+        if zlib.crc32(data[start:start + size]) != crc:
+            raise ArchiveRefused(f'entry {name} is damaged: its CRC-32 differs')
     program = entries.pop('data.pkl', None)
     if program is None:
         raise ArchiveRefused('the archive has no entry data.pkl')
     if program[1] > _MAX_PICKLE:
         raise ArchiveRefused(f'entry data.pkl has {program[1]} bytes, more than {_MAX_PICKLE}')
     order = entries.get('byteorder')
-    if order is not None and bytes(data[order[0]:order[0] + order[1]]) != b'little':
+    if order is not None and data[order[0]:order[0] + order[1]] != b'little':
         raise ArchiveRefused('the file is not of little-endian numbers')
     try:
         declared = read_pickle(bytes(data[program[0]:program[0] + program[1]]))
@@ -112,41 +120,57 @@ def read_archive(path: Path) -> Archive:
     return Archive(content, sealed, sha256)
 
 
-def _read(path: Path) -> bytearray:
+def _open(path: Path) -> FileIO:
     # A named pipe, opened in the usual way, would wait for its other end.
-    with open(path, 'rb', buffering=0,
-              opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    file = open(path, 'rb', buffering=0,
+                opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    try:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise ArchiveRefused('it is no regular file')
-        size = file.seek(0, 2)
-        if size > _MAX_FILE:
-            raise ArchiveRefused(f'the file has {size} bytes, more than {_MAX_FILE}')
-        file.seek(0)
-        data = bytearray(size)
-        view, filled = memoryview(data), 0
-        while filled < size:
-            count = file.readinto(view[filled:filled + (64 << 20)])
-            if not count:
-                raise ArchiveRefused('the file became shorter while it was read')
-            filled += count
+        if found.st_size > _MAX_FILE:
+            raise ArchiveRefused(f'the file has {found.st_size} bytes, more than {_MAX_FILE}')
+        if not found.st_size:
+            raise ArchiveRefused('the file is empty')
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _read(file: FileIO) -> memoryview:
+    """Return the whole file. numpy's memory comes in large pages, and is not cleared first."""
+    data = memoryview(np.empty(os.fstat(file.fileno()).st_size, np.uint8))
+    file.seek(0)
+    filled = 0
+    while filled < len(data):
+        count = file.readinto(data[filled:filled + (64 << 20)])
+        if not count:
+            raise ArchiveRefused('the file became shorter while it was read')
+        filled += count
     return data
 
 
-def _check_seal(data: bytearray) -> tuple[bool, str, int]:
+def _check_seal(file: FileIO) -> tuple[bool, str, int]:
     """Return whether there is a checksum, the SHA-256, and the length of the comment."""
-    if not data:
-        raise ArchiveRefused('the file is empty')
-    body = memoryview(data)[:max(0, len(data) - _COMMENT)]
-    comment = bytes(data[len(body):])
-    if comment.startswith(_LABEL):
-        sha256 = hashlib.sha256(body).hexdigest()
-        if comment[len(_LABEL):] != sha256.encode():
-            raise ArchiveRefused('the file is damaged: its SHA-256 differs from its checksum')
-        return True, sha256, _COMMENT
-    return False, hashlib.sha256(data).hexdigest(), 0
+    size = os.fstat(file.fileno()).st_size
+    comment = os.pread(file.fileno(), _COMMENT, max(0, size - _COMMENT))
+    sealed = comment.startswith(_LABEL) and len(comment) == _COMMENT
+    digest, left = hashlib.sha256(), size - _COMMENT if sealed else size
+    piece = memoryview(bytearray(min(left, _PIECE)))
+    file.seek(0)
+    while left:
+        count = file.readinto(piece[:min(left, _PIECE)])
+        if not count:
+            raise ArchiveRefused('the file became shorter while it was read')
+        digest.update(piece[:count])
+        left -= count
+    if sealed and comment[len(_LABEL):] != digest.hexdigest().encode():
+        raise ArchiveRefused('the file is damaged: its SHA-256 differs from its checksum')
+    return sealed, digest.hexdigest(), _COMMENT if sealed else 0
 
 
-def _entries(data: bytearray, comment: int) -> dict[str, tuple[int, int, int]]:
+def _entries(data: memoryview, comment: int) -> dict[str, tuple[int, int, int]]:
     """Return each entry's start, size and CRC-32 by name (without the archive's folder)."""
     end = len(data) - comment - _END.size
     if end < 0 or data[end:end + 4] != b'PK\x05\x06':
@@ -180,7 +204,7 @@ def _entries(data: bytearray, comment: int) -> dict[str, tuple[int, int, int]]:
     return entries
 
 
-def _entry(data: bytearray, at: int,
+def _entry(data: memoryview, at: int,
            limit: int) -> tuple[str, tuple[int, int, int], int, int]:
     """Read one line of the table: the full name, the place, the next line, the header's start."""
     if at + _CENTRAL.size > len(data) or data[at:at + 4] != b'PK\x01\x02':
@@ -208,7 +232,7 @@ def _entry(data: bytearray, at: int,
 class _Loader:
     """Turns declared tensors into tensors."""
 
-    def __init__(self, data: bytearray, storages: dict[str, tuple[int, int, int]]) -> None:
+    def __init__(self, data: memoryview, storages: dict[str, tuple[int, int, int]]) -> None:
         self._data, self._storages = data, storages
         self._made: dict[str, tuple[Storage, torch.Tensor]] = {}
         self.used: set[str] = set()

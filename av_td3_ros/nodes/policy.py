@@ -29,14 +29,15 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 import torch
 
-from av_td3_ros.driving.driver import Driver, Phase, STOP
+from av_td3_ros.driving.driver import Driver, Phase, STOP, Transition
 from av_td3_ros.driving.exploration import Exploration
 from av_td3_ros.driving.image import ImageError
 from av_td3_ros.driving.observation import Observation
-from av_td3_ros.driving.pairing import Answer, StampPairer
+from av_td3_ros.driving.pairing import Answer
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.start import Request
 from av_td3_ros.driving.task import DrivingTask, trained_task
+from av_td3_ros.driving.ticks import Picture, Ticks
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy, PolicyRefused
 from av_td3_ros.learning.policy_file import policy_config
@@ -102,7 +103,6 @@ class PolicyNode(LifecycleNode):
             self._failure = ' '.join(str(error).split())
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
-        self._pairer: StampPairer = StampPairer()
         self._awaiting: tuple[int, int, float] | None = None
         self._paused = self._begun = False
         self._unprepared: Answer | None = None
@@ -125,7 +125,7 @@ class PolicyNode(LifecycleNode):
         """Brake, then fall silent; an open episode is abandoned."""
         self._brake()
         self._active = False
-        self._start_anew()
+        self._ticks.start_anew()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -164,6 +164,7 @@ class PolicyNode(LifecycleNode):
         self.driver = Driver(
             DrivingTask(self._task_settings, on_road), self._act, exploration=exploration,
             plans=self._plan if s.training else None)
+        self._ticks = Ticks(self.driver, self._restarted)
 
     def _make_endpoints(self) -> None:
         s = self.settings
@@ -222,10 +223,9 @@ class PolicyNode(LifecycleNode):
         except MessageError as error:
             self._reject('image', error)
             return
-        self._check_time(stamp)
         self._arrival = time.monotonic()
-        for answer in self._pairer.add_image(
-                stamp, (picture, message.encoding, self._arrival)):
+        for answer in self._ticks.add_picture(
+                stamp, Picture(picture, message.encoding, self._arrival)):
             self._answer(answer)
 
     def _on_odometry(self, message: Odometry) -> None:
@@ -236,8 +236,7 @@ class PolicyNode(LifecycleNode):
         except MessageError as error:
             self._reject('odometry', error)
             return
-        self._check_time(state.stamp)
-        for answer in self._pairer.add_state(state.stamp, state):
+        for answer in self._ticks.add_state(state):
             self._answer(answer)
 
     def _on_route(self, message: Path) -> None:
@@ -254,17 +253,13 @@ class PolicyNode(LifecycleNode):
         if not self.settings.town:
             self._load_town(message)
 
-    def _check_time(self, stamp: int) -> None:
-        if self._pairer.went_back(stamp):
+    def _restarted(self, transitions: list[Transition]) -> None:
+        """Forget everything about the ticks so far, as the driver did."""
+        if self._active:
             self._warnings.warn('time', 'simulation time was set back: the episode is abandoned')
-            self._start_anew()
-
-    def _start_anew(self) -> None:
-        """Forget everything about the ticks so far."""
-        self._pairer.clear()
         self._awaiting = self._unprepared = None
         self._resume()
-        self._trainer.send(self.driver.reset())
+        self._trainer.send(transitions)
 
     def _load_town(self, world: CarlaWorldInfo | None) -> None:
         """Read the map in a thread of its own: it takes seconds, and images go on coming."""
@@ -303,13 +298,8 @@ class PolicyNode(LifecycleNode):
             self._counts['superseded'] += 1
             self._warnings.warn('superseded', 'the simulation did not wait for a command: that '
                                 'of a picture before is left out')
-        picture, encoding, arrival = answer.image
-        self._answering = answer.stamp, arrival
-        if answer.state is None:
-            self._trainer.send(self.driver.observe_alone())
-            self._publish(self.driver.decide())
-            return
-        if self.settings.training and not self._prepared:
+        self._answering = answer.stamp, answer.image.note
+        if self.settings.training and answer.state is not None and not self._prepared:
             if self.settings.lockstep:
                 self._unprepared = answer
                 self._pause()
@@ -317,13 +307,14 @@ class PolicyNode(LifecycleNode):
                 self._publish(STOP)
             return
         try:
-            transitions, request = self.driver.observe(answer.state, picture, encoding)
+            transitions, request = self._ticks.observe(answer)
         except ImageError as error:
             self._reject('image', error)
             return
         self._trainer.send(transitions)
         self._request(request)
-        if transitions and self.settings.lockstep and self._trainer.connected:
+        if transitions and answer.state is not None and self.settings.lockstep \
+                and self._trainer.connected:
             self._awaiting = answer.stamp, self._trainer.last_sent, time.monotonic()
         else:
             self._act_now()
@@ -368,7 +359,7 @@ class PolicyNode(LifecycleNode):
         self._latency.append(time.monotonic() - arrival)
 
     def _brake(self) -> None:
-        stamp = max(self._pairer.last, 0)
+        stamp = max(self._ticks.pairer.last, 0)
         self._command.publish(make_control(STOP, stamp))
 
     def _request(self, request: Request) -> None:
@@ -443,9 +434,9 @@ class PolicyNode(LifecycleNode):
         if self.settings.training and self.settings.lockstep and (
                 not self._begun or self._unprepared is not None):
             self._begin_lockstep()
-        waiting = self._pairer.waiting
-        if waiting is not None and now - self._arrival > self.settings.pair_timeout:
-            for answer in self._pairer.give_up(waiting):
+        if self._ticks.pairer.waiting is not None \
+                and now - self._arrival > self.settings.pair_timeout:
+            for answer in self._ticks.give_up():
                 self._answer(answer)
 
     def _await_loaded(self, call: Callable[[], Trigger.Response]) -> Trigger.Response:
@@ -469,7 +460,7 @@ class PolicyNode(LifecycleNode):
     def _report_driving(self) -> Report:
         latency, self._latency = self._latency, []
         values: dict[str, Any] = {'phase': self.driver.phase.value, 'episode': self.driver.episode,
-                                  **self._counts, 'unpaired': self._pairer.unpaired}
+                                  **self._counts, 'unpaired': self._ticks.pairer.unpaired}
         if latency:
             p50, p99 = np.percentile(latency, [50, 99]) * 1e3
             values.update(latency_p50_ms=float(p50), latency_p99_ms=float(p99))

@@ -1,58 +1,23 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Stamps, and whether a vehicle command can be obeyed.
+Stamps and vehicle commands, for a process that needs no more of :mod:`av_td3_ros.ros.messages`.
 
-The part of :mod:`av_td3_ros.ros.messages` that needs no numpy: the guard is a process that must
-start at once and stay small, and numpy and the messages that load it are a quarter of its size.
+The guard must start at once and stay small, and numpy and the messages that load it are a quarter
+of its size.
 """
 
 from __future__ import annotations
 
-import math
-
 from builtin_interfaces.msg import Time
-from carla_msgs.msg import CarlaEgoVehicleControl
 
-# Commands are float32 on the wire: a rounded bound is not a violation.
-_TOLERANCE = 1e-6
-_NANOSECONDS = 1_000_000_000
+from av_td3_ros.driving.wire import (check_command, check_finite, MessageError, NANOSECONDS,
+                                     read_stamp)
 
-
-class MessageError(ValueError):
-    """A message cannot be used; the text says why in one sentence."""
-
-
-def read_stamp(stamp: Time) -> int:
-    """Return a stamp in nanoseconds."""
-    return stamp.sec * _NANOSECONDS + stamp.nanosec
+__all__ = ['check_command', 'check_finite', 'make_stamp', 'MessageError', 'read_stamp']
 
 
 def make_stamp(nanoseconds: int) -> Time:
     """Return nanoseconds since zero as a stamp."""
-    sec, nanosec = divmod(nanoseconds, _NANOSECONDS)
+    sec, nanosec = divmod(nanoseconds, NANOSECONDS)
     return Time(sec=sec, nanosec=nanosec)
-
-
-def check_finite(what: str, *values: float) -> None:
-    """Raise :class:`MessageError` unless every value is finite."""
-    # A sum is finite where every term is, but for overflow, which is no sane input either.
-    if not math.isfinite(sum(values)):
-        raise MessageError(f'{what} is not finite: ' + ', '.join(f'{v:g}' for v in values))
-
-
-def check_command(message: CarlaEgoVehicleControl, *, any_range: bool = False) -> None:
-    """
-    Raise :class:`MessageError` for a command that is not finite or out of range.
-
-    Throttle and brake are in [0, 1], steer in [-1, 1]; with ``any_range`` they need only be
-    finite.
-    """
-    check_finite('the command (throttle, steer, brake)', message.throttle, message.steer,
-                 message.brake)
-    if any_range:
-        return
-    for name, value, low in (('throttle', message.throttle, 0.0), ('steer', message.steer, -1.0),
-                             ('brake', message.brake, 0.0)):
-        if not low - _TOLERANCE <= value <= 1.0 + _TOLERANCE:
-            raise MessageError(f'the command has {name} {value:g}, outside [{low:g}, 1]')

@@ -12,16 +12,14 @@ import functools
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, Image
 
-from av_td3_ros.ros.messages import make_stamp, MessageError
+from av_td3_ros.driving.pictures import (CHANNELS, check_image, read_compressed, SIDES,
+                                         view_image)
+from av_td3_ros.ros.messages import make_stamp
 
-CHANNELS = {'bgra8': 4, 'bgr8': 3, 'rgba8': 4, 'rgb8': 3, 'mono8': 1}
-"""The encodings that are accepted, with their channels. ``8UC4`` and its like do not say which
-channel is which colour, so they are not among them."""
-
-SIDES = (8, 8192)
-"""The least and greatest width and height of a picture, pixels."""
+__all__ = ['CHANNELS', 'ImageBuffer', 'make_camera_info', 'make_image', 'read_compressed',
+           'read_image', 'SIDES']
 
 
 @functools.lru_cache(maxsize=1)
@@ -34,54 +32,15 @@ def read_image(message: Image) -> np.ndarray:
     """
     Return a view of a picture, (H, W, C) or (H, W) uint8 in ``message.encoding``.
 
-    The view shares the message's memory. Rows may be padded (``step`` above width x channels).
-    Raises :class:`MessageError` for an encoding that is not in :data:`CHANNELS`, an empty or
-    absurd size, a ``step`` too small for its row, and data that is not ``step`` x height bytes.
+    The view shares the message's memory. Raises :class:`MessageError` as
+    :func:`~av_td3_ros.driving.pictures.check_image` does.
     """
-    height, width, step = message.height, message.width, message.step
-    channels = CHANNELS.get(message.encoding)
-    if channels is None:
-        raise MessageError(f'the image has encoding {message.encoding[:40]!r}, not one of '
-                           + ', '.join(CHANNELS))
-    low, high = SIDES
-    if not (low <= width <= high and low <= height <= high):
-        raise MessageError(f'the image is {width}x{height} pixels, but sides must be between '
-                           f'{low} and {high}')
-    row = width * channels
-    if step < row:
-        raise MessageError(f'the image has step {step}, but a row of {width} pixels in '
-                           f'{message.encoding} takes {row} bytes')
-    if len(message.data) != step * height:
-        raise MessageError(f'the image has {len(message.data)} bytes of data, but step {step} '
-                           f'and height {height} make {step * height}')
-    if step == row and not message.is_bigendian:
+    check_image(message)
+    row = message.width * CHANNELS[message.encoding]
+    if message.step == row and not message.is_bigendian:
         return _bridge().imgmsg_to_cv2(message)
     # cv_bridge takes rows to be packed, and swaps bytes where there are none to swap.
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)[:, :row]
-    return rows if channels == 1 else rows.reshape(height, width, channels)
-
-
-def read_compressed(message: CompressedImage) -> np.ndarray:
-    """
-    Return a compressed picture decoded, (H, W, 3) uint8 ``bgr8``.
-
-    Raises :class:`MessageError` where the data is not a picture or of an absurd size.
-    """
-    import cv2
-    data = np.frombuffer(message.data, np.uint8)
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise MessageError(f'the compressed image ({message.format[:40]!r}, {len(data)} bytes) '
-                           'cannot be decoded')
-    height, width = picture.shape[:2]
-    low, high = SIDES
-    if not (low <= width <= high and low <= height <= high):
-        raise MessageError(f'the image is {width}x{height} pixels, but sides must be between '
-                           f'{low} and {high}')
-    return picture
+    return view_image(message)
 
 
 class ImageBuffer:

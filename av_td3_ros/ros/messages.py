@@ -4,8 +4,9 @@
 Messages and what they mean: the only place where one becomes the other.
 
 ``read_...`` turns a message into the types of :mod:`av_td3_ros.driving`, or raises
-:class:`MessageError` with one sentence that says what is wrong with it; ``make_...`` goes the
-other way. Pictures are in :mod:`av_td3_ros.ros.images`.
+:class:`MessageError` with one sentence that says what is wrong with it; it is the same code that
+reads a bag offline (:mod:`av_td3_ros.driving.reading`). ``make_...`` goes the other way. Pictures
+are in :mod:`av_td3_ros.ros.images`.
 
 Frames and signs are those of the CARLA ROS bridge: poses in frame ``map`` (REP-103), the
 odometry's ``twist.linear`` in the body frame, ``twist.angular.z`` counter-clockwise positive,
@@ -14,46 +15,22 @@ and ``steer`` positive to the right as in CARLA.
 
 from __future__ import annotations
 
-import math
 from typing import Sequence
 
 from carla_msgs.msg import CarlaEgoVehicleControl
-from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
+from geometry_msgs.msg import Pose as PoseMsg, PoseStamped
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 
-from av_td3_ros.driving.frames import (Control, Pose, quaternion_from_yaw, VehicleState,
-                                       yaw_from_quaternion)
-from av_td3_ros.ros.commands import (check_command, check_finite, make_stamp, MessageError,
-                                     read_stamp)
+from av_td3_ros.driving.frames import Control, Pose, quaternion_from_yaw, VehicleState
+from av_td3_ros.driving.reading import (MAP_FRAME, read_control, read_odometry, read_path,
+                                        read_pose, read_twist)
+from av_td3_ros.ros.commands import make_stamp, MessageError, read_stamp
 
 __all__ = [
     'make_control', 'make_odometry', 'make_path', 'make_pose', 'make_stamp', 'MAP_FRAME',
     'MessageError', 'read_control', 'read_odometry', 'read_path', 'read_pose', 'read_stamp',
     'read_twist']
-
-MAP_FRAME = 'map'
-
-# A quaternion whose length is further than this from one was not meant as a rotation.
-_QUATERNION_TOLERANCE = 0.01
-
-
-def _in_map(what: str, frame_id: str) -> None:
-    if frame_id != MAP_FRAME:
-        raise MessageError(f'{what} is in frame {frame_id!r}, not in {MAP_FRAME!r}')
-
-
-def read_pose(pose: PoseMsg, what: str = 'the pose') -> Pose:
-    """Return a pose in the map frame; roll and pitch are left out."""
-    position, turn = pose.position, pose.orientation
-    check_finite(f'the position of {what}', position.x, position.y, position.z)
-    check_finite(f'the orientation of {what}', turn.x, turn.y, turn.z, turn.w)
-    length = math.hypot(turn.x, turn.y, turn.z, turn.w)
-    if abs(length - 1.0) > _QUATERNION_TOLERANCE:
-        raise MessageError(f'the orientation of {what} is a quaternion of length {length:g}, '
-                           'not 1')
-    return Pose(position.x, position.y, position.z,
-                yaw_from_quaternion(turn.x, turn.y, turn.z, turn.w))
 
 
 def make_pose(pose: Pose) -> PoseMsg:
@@ -63,34 +40,6 @@ def make_pose(pose: Pose) -> PoseMsg:
     position.x, position.y, position.z = float(pose.x), float(pose.y), float(pose.z)
     turn.x, turn.y, turn.z, turn.w = quaternion_from_yaw(pose.yaw)
     return message
-
-
-def read_twist(twist: Twist, yaw: float) -> tuple[float, float, float]:
-    """
-    Return a body-frame twist of a vehicle with this yaw (rad) as a velocity in the map frame.
-
-    The result is (vx, vy, yaw rate) in m/s and rad/s, counter-clockwise positive.
-    """
-    x, y, turn = twist.linear.x, twist.linear.y, twist.angular.z
-    check_finite('the twist', x, y, turn)
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    return cos * x - sin * y, sin * x + cos * y, turn
-
-
-def read_odometry(odometry: Odometry) -> VehicleState:
-    """
-    Return the vehicle's state.
-
-    Raises :class:`MessageError` for values that are not finite, an orientation that is no
-    rotation, and a frame other than ``map``.
-    """
-    _in_map('odometry', odometry.header.frame_id)
-    twist = odometry.twist.twist
-    check_finite('the velocity of odometry', twist.linear.x, twist.linear.y, twist.angular.z)
-    return VehicleState(
-        stamp=read_stamp(odometry.header.stamp),
-        pose=read_pose(odometry.pose.pose, 'odometry'),
-        velocity=(twist.linear.x, twist.linear.y), yaw_rate=twist.angular.z)
 
 
 def make_odometry(state: VehicleState, child_frame_id: str) -> Odometry:
@@ -103,22 +52,6 @@ def make_odometry(state: VehicleState, child_frame_id: str) -> Odometry:
     twist.linear.x, twist.linear.y = map(float, state.velocity)
     twist.angular.z = float(state.yaw_rate)
     return message
-
-
-def read_path(path: Path) -> np.ndarray:
-    """
-    Return the points of a route, (N, 2) float64 in m, map frame, N at least 2.
-
-    Raises :class:`MessageError` for fewer points, for values that are not finite, and for a frame
-    other than ``map``. The frame is the path's: the bridge leaves its poses' headers empty.
-    """
-    _in_map('the route', path.header.frame_id)
-    if len(path.poses) < 2:
-        raise MessageError(f'the route has {len(path.poses)} points, but needs two or more')
-    points = np.array([(p.pose.position.x, p.pose.position.y) for p in path.poses])
-    if not np.isfinite(points).all():
-        raise MessageError('the route has points that are not finite')
-    return points
 
 
 def make_path(points: np.ndarray, stamp: int, heights: Sequence[float] | None = None) -> Path:
@@ -142,23 +75,6 @@ def make_path(points: np.ndarray, stamp: int, heights: Sequence[float] | None = 
         PoseStamped(pose=make_pose(Pose(float(x), float(y), float(z), float(yaw))))
         for (x, y), z, yaw in zip(points, zs, yaws)]
     return message
-
-
-def read_control(message: CarlaEgoVehicleControl, *, clip: bool = False) -> Control:
-    """
-    Return a vehicle command.
-
-    Raises :class:`MessageError` where it is not finite or out of range. With ``clip``, values out
-    of range are brought into it instead, as CARLA does.
-    """
-    check_command(message, any_range=clip)
-    throttle, steer, brake = message.throttle, message.steer, message.brake
-    if clip:
-        throttle, steer, brake = (min(max(value, low), 1.0) for value, low in (
-            (throttle, 0.0), (steer, -1.0), (brake, 0.0)))
-    return Control(throttle=throttle, steer=steer, brake=brake, hand_brake=message.hand_brake,
-                   reverse=message.reverse, gear=message.gear,
-                   manual_gear_shift=message.manual_gear_shift)
 
 
 def make_control(control: Control, stamp: int = 0, frame_id: str = '') -> CarlaEgoVehicleControl:

@@ -92,11 +92,22 @@ def test_a_collision_between_two_decisions_ends_the_episode_there():
 
 
 def test_leaving_the_surface_counts_where_it_is_known():
-    driven = task(on_road=lambda x, y: x < 0.5)
+    # The front wheels are 1.4 m ahead of the centre.
+    driven = task(on_road=lambda x, y: x < 1.8)
     driven.begin(tick(0), straight())
     assert driven.advance(tick(1)).ending is None
     step = driven.advance(tick(3))
     assert step.ending is Ending.OFF_ROAD and step.terms.off_road == 1.0
+
+
+@pytest.mark.parametrize('wheels, off', [
+    ({'wheelbase': 2.8, 'track': 1.6}, True), ({'wheelbase': 2.8, 'track': 1.4}, False),
+    ({'wheelbase': 0.0, 'track': 0.0}, False)])
+def test_one_wheel_off_the_surface_is_off_the_road(wheels, off):
+    # A hole under the place of the left rear wheel alone.
+    driven = task(on_road=lambda x, y: not (x < 0.0 and y > 0.75), **wheels)
+    driven.begin(tick(0), straight())
+    assert (driven.advance(tick(1)).ending is Ending.OFF_ROAD) == off
 
 
 def test_truncation_is_not_termination():
