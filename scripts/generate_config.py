@@ -50,7 +50,7 @@ NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
     SIMULATOR: ('the embedded simulator, for simulator:=embedded', SimulatorSettings, ()),
     GUARD: ('brakes when commands stop', GuardSettings, ()),
     TRAIN: ('training without ROS (executable train), beside what the nodes above have',
-            RunSettings, ('simulation', 'evaluation')),
+            RunSettings, ('simulation', 'curriculum', 'demonstrations', 'evaluation')),
 }
 
 # A simulation that waits for a command each tick loses no picture, however slow the policy is.

@@ -65,7 +65,11 @@ class Exploration:
 
     def perturb(self, action: np.ndarray, transitions: int) -> np.ndarray:
         """Return the policy's action (2,) with noise, clipped to [-1, 1], float32."""
-        return self._clip(action + self.scale(transitions) * self._next())
+        return self.disturb(action, self.scale(transitions))
+
+    def disturb(self, action: np.ndarray, scale: float) -> np.ndarray:
+        """Return an action (2,) with noise of a standard deviation, clipped to [-1, 1], float32."""
+        return self._clip(action + scale * self._next())
 
     def _next(self) -> np.ndarray:
         keep = self._settings.correlation

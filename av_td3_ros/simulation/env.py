@@ -40,8 +40,10 @@ class TownEnv(gymnasium.Env):
     seed gives the same episode. camera: mounting and field of view; its size gives way to
     ``image_size``. blank_camera: give a black image, to find out what the camera is worth.
 
-    ``reset`` takes ``options={'start': Pose, 'goal': Pose}`` for a fixed route. ``info`` holds the
-    reward's terms in SI units, the ending, and the route's completion in [0, 1].
+    ``reset`` takes ``options``: ``start`` and ``goal`` (:class:`Pose`) for a fixed route,
+    ``lengths`` (shortest, longest, m) of a drawn one, ``vehicles`` for another number of other
+    cars from here on. ``info`` holds the reward's terms in SI units, the ending, and the route's
+    completion in [0, 1].
     """
 
     metadata = {'render_modes': ['rgb_array'], 'render_fps': round(1.0 / TICK)}
@@ -78,18 +80,21 @@ class TownEnv(gymnasium.Env):
         self._first_seed = None
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**31))
-        if options:
-            if not {'start', 'goal'} <= set(options):
-                raise ValueError("options must hold 'start' and 'goal', or be left out")
+        options = options or {}
+        if unknown := set(options) - {'start', 'goal', 'lengths', 'vehicles'}:
+            raise ValueError(f'options has {", ".join(sorted(unknown))}, which means nothing here')
+        if ('start' in options) != ('goal' in options):
+            raise ValueError("options must hold both 'start' and 'goal', or neither")
+        if 'start' in options:
             start, goal = options['start'], options['goal']
             points = self.town.route(start, goal)
         else:
             limits = self.settings.episode
-            start, goal, points = self.town.sample_route(
-                self.np_random, limits.min_route_length, limits.max_route_length)
+            start, goal, points = self.town.sample_route(self.np_random, *options.get(
+                'lengths', (limits.min_route_length, limits.max_route_length)))
         self.start, self.goal = start, goal
         self.camera.reseed(episode_seed)
-        self.world.reset(seed=episode_seed, start=start)
+        self.world.reset(seed=episode_seed, start=start, vehicles=options.get('vehicles'))
         self._ended = False
         observation = self.task.begin(self._tick(True), Route(points))
         return observation, self._info(None)

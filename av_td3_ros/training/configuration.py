@@ -25,11 +25,34 @@ class SimulationSettings:
     """The environments that ``train`` runs."""
 
     vehicles: int = setting(0, 'other cars in the town', ge=0, le=1000)
+    worlds: int = setting(1, 'environments side by side, at least one for each town; a checkpoint '
+                          'waits for the episodes of all', ge=1, le=64)
     image_width: int = setting(160, "width of the camera's image before the reduction to 84x84",
                                ge=84, le=4096)
     image_height: int = setting(120, "height of the camera's image before the reduction",
                                 ge=84, le=4096)
     blank_camera: bool = setting(False, 'give the agent a black image, for comparison')
+
+
+@dataclasses.dataclass(frozen=True)
+class CurriculumSettings:
+    """From easy to hard while ``train`` runs."""
+
+    transitions: int = setting(
+        0, 'transitions over which the other cars grow from none to all and the longest route '
+        'from the shortest; 0 for the whole difficulty at once', ge=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DemonstrationSettings:
+    """Transitions of the classical driver that ``train`` begins with."""
+
+    transitions: int = setting(0, 'transitions that it drives; 0 for learning from scratch', ge=0)
+    noise: float = setting(
+        0.2, 'standard deviation of the noise on its actions, so that mistakes and how to make up '
+        'for them are among them', ge=0.0, le=1.0)
+    updates: int = setting(
+        3000, 'updates with the demonstrations alone, before the policy drives', ge=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +79,8 @@ class RunSettings:
     reward: RewardSettings = section(RewardSettings)
     episode: EpisodeSettings = section(EpisodeSettings)
     simulation: SimulationSettings = section(SimulationSettings)
+    curriculum: CurriculumSettings = section(CurriculumSettings)
+    demonstrations: DemonstrationSettings = section(DemonstrationSettings)
     evaluation: EvaluationSettings = section(EvaluationSettings)
 
     @property

@@ -16,22 +16,23 @@ from pathlib import Path
 import signal
 import sys
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import yaml
 
-from av_td3_ros.driving.exploration import Exploration
+from av_td3_ros.driving.observation import Observation
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.replay import ReplayError
 from av_td3_ros.learning.td3 import LearningStopped
 from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
-from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
 from av_td3_ros.training.configuration import read_run_settings, RunSettings
 from av_td3_ros.training.evaluate import evaluate, fixed_routes
+from av_td3_ros.training.expert import Expert
 from av_td3_ros.training.run import Run, RunError
+from av_td3_ros.training.worlds import Driver, make_environment, World, Worlds
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
                         'comes with the package: config/training.yaml)')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                         help='a setting, such as algorithm.batch_size=128; may be repeated')
-    parser.add_argument('--town', type=Path, help='OpenDRIVE map to train in')
+    parser.add_argument('--town', type=Path, action='append',
+                        help='OpenDRIVE map to train in; may be repeated, to train in several')
     parser.add_argument('--eval-town', type=Path, help='OpenDRIVE map to evaluate in')
     parser.add_argument('--steps', type=int, default=30_000, help='transitions (%(default)s)')
     parser.add_argument('--minutes', type=float, default=float('inf'),
@@ -87,10 +89,10 @@ def main(args: Sequence[str] | None = None) -> int | str:
         settings = read_run_settings(
             options.params_file or shipped('config', 'training.yaml'),
             overrides(options.set, options.seed))
-        town = Town.load(options.town or default_town())
+        towns = [Town.load(path) for path in options.town or [default_town()]]
         eval_town = Town.load(options.eval_town or town_path('town_b'))
         with Run(options.out, settings, resume=options.resume) as run:
-            return Trainer(run, settings, town, eval_town).train(
+            return Trainer(run, settings, towns, eval_town).train(
                 options.steps, options.minutes * 60.0)
     except (SettingsError, TownError, RunError, CheckpointError, ReplayError, LearningStopped,
             OSError) as error:
@@ -98,24 +100,17 @@ def main(args: Sequence[str] | None = None) -> int | str:
 
 
 class Trainer:
-    """Learns in one environment, evaluates in another; stops cleanly on SIGINT and SIGTERM."""
+    """Learns in some worlds, evaluates in another; stops cleanly on SIGINT and SIGTERM."""
 
-    def __init__(self, run: Run, settings: RunSettings, town: Town, eval_town: Town) -> None:
+    def __init__(self, run: Run, settings: RunSettings, towns: Sequence[Town],
+                 eval_town: Town) -> None:
         self.run, self.settings = run, settings
-        simulation, limits = settings.simulation, settings.episode
-
-        def environment(where: Town, seed: int) -> TownEnv:
-            return TownEnv(where, vehicles=simulation.vehicles, seed=seed, settings=settings.task,
-                           image_size=(simulation.image_width, simulation.image_height),
-                           blank_camera=simulation.blank_camera)
-
-        seed = settings.algorithm.seed
-        self.env = environment(town, seed)
-        self.eval_env = environment(eval_town, seed)
+        limits = settings.episode
+        self.worlds = Worlds(towns, settings)
+        self.eval_env = make_environment(eval_town, settings, settings.algorithm.seed)
         self.routes = fixed_routes(eval_town, settings.evaluation.routes,
                                    settings.evaluation.seed, limits.min_route_length,
                                    limits.max_route_length)
-        self.exploration = Exploration(settings.exploration, seed)
         self._stop = False
         self._shown = 0.0
 
@@ -124,10 +119,11 @@ class Trainer:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         learner, every = self.run.learner, self.settings.evaluation.every
+        self._demonstrate()
         evaluated = learner.transitions // every if every else 0
         saved = time.monotonic()
         while learner.transitions < steps and self.run.seconds < seconds and not self._stop:
-            self._episode(steps)
+            self._round(steps, self._drive, learner.add)
             if every and learner.transitions // every > evaluated and not self._stop:
                 evaluated = learner.transitions // every
                 self._evaluate()
@@ -144,39 +140,60 @@ class Trainer:
     def _on_signal(self, *_: Any) -> None:
         self._stop = True
 
-    def _episode(self, steps: int) -> None:
-        learner, episode = self.run.learner, self.run.episode
-        # The episode's number decides its route, traffic and noise, so that a resumed run has
-        # the episodes that an unbroken one would have had.
-        seed = int(np.random.SeedSequence(
-            [self.settings.algorithm.seed, episode]).generate_state(1)[0])
-        observation, info = self.env.reset(seed=seed)
-        self.exploration.begin(episode)
-        learner.begin(0, self.env.task.frame, observation['vector'])
-        ended, returned = False, 0.0
-        sums: dict[str, float] = {}
-        while not ended:
-            if learner.learning:
-                action = self.exploration.perturb(learner.agent.act(observation),
-                                                  learner.transitions)
-            else:
-                action = self.exploration.random_action()
-            observation, reward, terminated, truncated, info = self.env.step(action)
-            # An interrupted episode is cut off here, and the resumed run has it anew.
-            if self._stop:
-                learner.abandon(0)
-                return
-            learner.add(0, action, reward, terminated, truncated, self.env.task.frame,
-                        observation['vector'])
-            returned += reward
-            for name, value in info['terms'].items():
-                sums[name] = sums.get(name, 0.0) + value
-            while learner.due:
-                self.run.note(learner.update())
-            ended = terminated or truncated
+    # Driving
+
+    def _demonstrate(self) -> None:
+        """Let the classical driver drive, where that is asked for, and learn from it first."""
+        wanted, learner = self.settings.demonstrations, self.run.learner
+        if learner.transitions >= wanted.transitions > learner.demonstrations:
+            raise RunError(f'{self.run.folder} was begun without demonstrations')
+        experts = {world.stream: Expert(world.env) for world in self.worlds.worlds}
+
+        def drive(world: World, observation: Observation) -> np.ndarray:
+            return world.exploration.disturb(experts[world.stream].act(observation), wanted.noise)
+
+        begun = learner.demonstrations
+        while learner.demonstrations < wanted.transitions and not self._stop:
+            self._round(wanted.transitions, drive, learner.demonstrate)
+        if learner.demonstrations > begun and not self._stop:
+            learner.owe(wanted.updates)
+            self.run.save()
+        self._catch_up(wanted.transitions)
+
+    def _drive(self, world: World, observation: Observation) -> np.ndarray:
+        learner = self.run.learner
+        if not learner.learning:
+            return world.exploration.random_action()
+        return world.exploration.perturb(learner.agent.act(observation),
+                                         learner.transitions - learner.demonstrations)
+
+    def _round(self, steps: int, drive: Driver, take: Callable[..., None]) -> None:
+        """Drive an episode in every world, a decision of each in turn; learn on the way."""
+        learner = self.run.learner
+        active = self.worlds.begin(self.run.episode, learner.transitions)
+        for world in active:
+            learner.begin(world.stream, world.frame, world.vector)
+        while active:
+            for world in list(active):
+                step = world.step(drive)
+                # An interrupted round is cut off here, and the resumed run has it anew.
+                if self._stop:
+                    learner.abandon_all()
+                    return
+                take(world.stream, *step[:6])
+                self._catch_up(steps)
+                if step.ended:
+                    active.remove(world)
+                    self.run.end_episode(world.record(step.info))
+
+    def _catch_up(self, steps: int) -> None:
+        """Make the updates that are due."""
+        while self.run.learner.due and not self._stop:
+            self.run.note(self.run.learner.update())
             self._show(steps)
-        self.run.end_episode({'return': returned, 'ending': info['ending'],
-                              'completion': info['completion'], **sums})
+        self._show(steps)
+
+    # Telling
 
     def _evaluate(self) -> None:
         found = evaluate(self.eval_env, self.run.learner.agent.act, self.routes,
