@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from typing import Any, Callable
 
-from carla_msgs.msg import (CarlaCollisionEvent, CarlaControl, CarlaEgoVehicleControl,
-                            CarlaWorldInfo)
-from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
+from carla_msgs.msg import CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaWorldInfo
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 from rclpy.clock import Clock
@@ -35,21 +32,23 @@ from av_td3_ros.driving.image import ImageError
 from av_td3_ros.driving.observation import Observation
 from av_td3_ros.driving.pairing import Answer
 from av_td3_ros.driving.route import Route, RouteError
-from av_td3_ros.driving.start import Request
 from av_td3_ros.driving.task import DrivingTask, trained_task
 from av_td3_ros.driving.ticks import Picture, Ticks
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy, PolicyRefused
 from av_td3_ros.learning.policy_file import policy_config
-from av_td3_ros.nodes.plans import file_plans, stream_number, town_plans
+from av_td3_ros.nodes.bridge_control import BridgeControl
+from av_td3_ros.nodes.lockstep import Lockstep
+from av_td3_ros.nodes.plans import file_plans, stream_number
 from av_td3_ros.nodes.policy_settings import PolicySettings
+from av_td3_ros.nodes.town_reader import TownReader
 from av_td3_ros.nodes.trainer_link import check_fit, TrainerLink
 from av_td3_ros.ros import qos, weights
 from av_td3_ros.ros.compatibility import refuse_wrong_transitions
 from av_td3_ros.ros.diagnostics import Diagnostics, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
-from av_td3_ros.ros.messages import (make_control, make_pose, make_stamp, MAP_FRAME, MessageError,
-                                     read_odometry, read_path, read_stamp)
+from av_td3_ros.ros.messages import (make_control, MessageError, read_odometry, read_path,
+                                     read_stamp)
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
@@ -103,10 +102,7 @@ class PolicyNode(LifecycleNode):
             self._failure = ' '.join(str(error).split())
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
-        self._awaiting: tuple[int, int, float] | None = None
-        self._paused = self._begun = False
-        self._unprepared: Answer | None = None
-        self._counts = {'commands': 0, 'rejected': 0, 'superseded': 0, 'pauses': 0}
+        self._counts = {'commands': 0, 'rejected': 0}
         self._result: Any = None
         self._latency: list[float] = []
         self._make_driver(None)
@@ -153,7 +149,7 @@ class PolicyNode(LifecycleNode):
         """Brake if active; safe to call at any time."""
         if self._active:
             self._brake()
-            self._resume()
+            self._bridge.resume()
             self._active = False
 
     def _make_driver(self, on_road: Any) -> None:
@@ -168,7 +164,7 @@ class PolicyNode(LifecycleNode):
 
     def _make_endpoints(self) -> None:
         s = self.settings
-        make, listen = self.create_publisher, self.create_subscription
+        listen = self.create_subscription
         self._command = self.create_lifecycle_publisher(
             CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM)
         # What is ready together is taken in this order: the picture, which brings the decision,
@@ -180,18 +176,15 @@ class PolicyNode(LifecycleNode):
             listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)]
         self._trainer = TrainerLink(self, s.trainer, self._loaded, self._warnings,
                                     training=s.training, heard=self._continue)
-        self._publishers_made = []
+        self._bridge = BridgeControl(self, training=s.training)
+        self._lockstep = Lockstep(self._trainer, self._bridge, self._warnings, s.lockstep_timeout,
+                                  act=self._act_now, answer=self._answer)
         if s.training:
-            self._transform = make(PoseMsg, 'control/set_transform', qos.STREAM)
-            self._velocity = make(Twist, 'control/set_target_velocity', qos.STREAM)
-            self._goal = make(PoseStamped, 'goal', qos.STREAM)
-            self._run_control = make(CarlaControl, '/carla/control', qos.STREAM)
-            self._publishers_made = [self._transform, self._velocity, self._goal,
-                                     self._run_control]
+            self._town = TownReader(self, s, self.role, self._warnings, self._on_town)
             self._subscriptions_made.append(
                 listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO))
             if s.town:
-                self._load_town(None)
+                self._town.read(None)
         self._relays = [TriggerRelay(self, 'save_checkpoint', s.trainer, s.service_timeout),
                         TriggerRelay(self, 'load_checkpoint', s.trainer, s.service_timeout,
                                      around=self._await_loaded)]
@@ -204,12 +197,11 @@ class PolicyNode(LifecycleNode):
         for relay in self._relays:
             relay.destroy()
         self._trainer.destroy()
+        self._bridge.destroy()
         self._diagnostics.destroy()
         self.destroy_timer(self._timer)
         for subscription in self._subscriptions_made:
             self.destroy_subscription(subscription)
-        for publisher in self._publishers_made:
-            self.destroy_publisher(publisher)
         self.destroy_lifecycle_publisher(self._command)
 
     # Input
@@ -251,58 +243,29 @@ class PolicyNode(LifecycleNode):
 
     def _on_world(self, message: CarlaWorldInfo) -> None:
         if not self.settings.town:
-            self._load_town(message)
+            self._town.read(message)
+
+    def _on_town(self, on_road: Any, plans: Any) -> None:
+        self.driver.task.on_road = on_road
+        if self._plans is None:
+            self._plans = plans
 
     def _restarted(self, transitions: list[Transition]) -> None:
         """Forget everything about the ticks so far, as the driver did."""
         if self._active:
             self._warnings.warn('time', 'simulation time was set back: the episode is abandoned')
-        self._awaiting = self._unprepared = None
-        self._resume()
+        self._lockstep.forget()
         self._trainer.send(transitions)
-
-    def _load_town(self, world: CarlaWorldInfo | None) -> None:
-        """Read the map in a thread of its own: it takes seconds, and images go on coming."""
-        threading.Thread(target=self._read_town, args=(world,), daemon=True).start()
-
-    def _read_town(self, world: CarlaWorldInfo | None) -> None:
-        try:
-            from av_td3_ros.simulation.town import Town, TownError
-        except ImportError as error:
-            self._warnings.warn('map', f'the map cannot be read without {error.name}: only the '
-                                'distance from the route counts as leaving the road, and routes '
-                                'need routes_file')
-            return
-        s = self.settings
-        try:
-            town = Town.load(s.town) if world is None else Town.from_opendrive(
-                world.opendrive, world.map_name)
-            plans = town_plans(town, s.episode, s.seed, stream_number(self.role))
-            plans(0)  # a town without such a route says so here
-        except TownError as error:
-            self.get_logger().error(str(error))
-            return
-        self.driver.task.on_road = town.on_road
-        if self._plans is None:
-            self._plans = plans
-        self.get_logger().info(f'map {town.name}: {len(town.spawn_points)} starts')
 
     # Output
 
     def _answer(self, answer: Answer) -> None:
         """Give a picture its one command."""
-        if self._awaiting is not None:
-            # The simulation went on by itself, with the last command: one that came now would
-            # count for this tick, and every later one would come a tick too late.
-            self._awaiting = None
-            self._counts['superseded'] += 1
-            self._warnings.warn('superseded', 'the simulation did not wait for a command: that '
-                                'of a picture before is left out')
+        self._lockstep.new_picture()
         self._answering = answer.stamp, answer.image.note
         if self.settings.training and answer.state is not None and not self._prepared:
             if self.settings.lockstep:
-                self._unprepared = answer
-                self._pause()
+                self._lockstep.hold(answer)
             else:
                 self._publish(STOP)
             return
@@ -312,10 +275,10 @@ class PolicyNode(LifecycleNode):
             self._reject('image', error)
             return
         self._trainer.send(transitions)
-        self._request(request)
+        self._bridge.request(request, self.driver.plan, answer.stamp)
         if transitions and answer.state is not None and self.settings.lockstep \
                 and self._trainer.connected:
-            self._awaiting = answer.stamp, self._trainer.last_sent, time.monotonic()
+            self._lockstep.await_learner()
         else:
             self._act_now()
 
@@ -362,19 +325,6 @@ class PolicyNode(LifecycleNode):
         stamp = max(self._ticks.pairer.last, 0)
         self._command.publish(make_control(STOP, stamp))
 
-    def _request(self, request: Request) -> None:
-        plan = self.driver.plan
-        if plan is None:
-            return
-        if request is Request.TELEPORT:
-            self._transform.publish(make_pose(plan.start))
-            self._velocity.publish(Twist())
-        elif request is Request.GOAL:
-            goal = PoseStamped(pose=make_pose(plan.goal))
-            goal.header.frame_id = MAP_FRAME
-            goal.header.stamp = make_stamp(self._answering[0])
-            self._goal.publish(goal)
-
     def _plan(self, episode: int) -> Any:
         assert self._plans is not None
         return self._plans(episode)
@@ -382,60 +332,20 @@ class PolicyNode(LifecycleNode):
     # The learner
 
     def _continue(self) -> None:
-        """In lockstep: act once the learner has taken the experience and its weights are here."""
-        if self._awaiting is not None and self._active \
-                and self._trainer.answered(self._awaiting[1]):
-            self._finish_waiting()
+        if self._active:
+            self._lockstep.heard()
 
-    def _finish_waiting(self) -> None:
-        self._awaiting = None
-        self._act_now()
-        self._resume()
-
-    def _wait_longer(self) -> None:
-        """Have the simulation wait too, which ticks on by itself after a second."""
-        if not self._trainer.connected:
-            self._warnings.warn('lockstep', 'the learner went away: driving on without it')
-            self._finish_waiting()
-        elif not self._paused:
-            self._counts['pauses'] += 1
-            self._warnings.warn('lockstep', 'the learner does not answer in time: the simulation '
-                                'is paused meanwhile')
-            self._pause()
-
-    def _begin_lockstep(self) -> None:
-        """Let the simulation go, once everybody is there, from the tick at which it was held."""
-        if not self._prepared or not self._run_control.get_subscription_count() \
-                or not self._command.get_subscription_count():
-            return
-        self._begun = self._paused = True
-        answer, self._unprepared = self._unprepared, None
-        if answer is not None:
-            self._answer(answer)
-        self._resume()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._run_control.publish(CarlaControl(command=CarlaControl.PAUSE))
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._run_control.publish(CarlaControl(command=CarlaControl.PLAY))
+    def _ready(self) -> bool:
+        return (self._prepared and self._bridge.heard
+                and self._command.get_subscription_count() > 0)
 
     def _on_timer(self) -> None:
         if not self._active:
             return
-        now = time.monotonic()
-        if self._awaiting is not None \
-                and now - self._awaiting[2] > self.settings.lockstep_timeout:
-            self._wait_longer()
-        if self.settings.training and self.settings.lockstep and (
-                not self._begun or self._unprepared is not None):
-            self._begin_lockstep()
+        if self.settings.training and self.settings.lockstep:
+            self._lockstep.poll(self._ready)
         if self._ticks.pairer.waiting is not None \
-                and now - self._arrival > self.settings.pair_timeout:
+                and time.monotonic() - self._arrival > self.settings.pair_timeout:
             for answer in self._ticks.give_up():
                 self._answer(answer)
 
@@ -460,7 +370,9 @@ class PolicyNode(LifecycleNode):
     def _report_driving(self) -> Report:
         latency, self._latency = self._latency, []
         values: dict[str, Any] = {'phase': self.driver.phase.value, 'episode': self.driver.episode,
-                                  **self._counts, 'unpaired': self._ticks.pairer.unpaired}
+                                  **self._counts, 'superseded': self._lockstep.superseded,
+                                  'pauses': self._lockstep.pauses,
+                                  'unpaired': self._ticks.pairer.unpaired}
         if latency:
             p50, p99 = np.percentile(latency, [50, 99]) * 1e3
             values.update(latency_p50_ms=float(p50), latency_p99_ms=float(p99))
@@ -470,7 +382,7 @@ class PolicyNode(LifecycleNode):
                           last_return=self._result.returned)
         if not self._active:
             return Report(WARN, 'inactive', values)
-        if self._unprepared is not None:
+        if self._lockstep.holds:
             return Report(WARN, 'the simulation is held until routes and training node are there',
                           values)
         if self.driver.phase in (Phase.DRIVING, Phase.STARTING, Phase.ARRIVED):
