@@ -23,7 +23,7 @@ class EpisodeSettings:
     max_lateral_deviation: float = setting(
         2.5, 'off the road when further than this from the route, m', ge=0.1, le=100.0)
     wheelbase: float = setting(
-        2.8, "distance of the vehicle's axles, m: one wheel off the drivable surface is off the road",
+        2.8, "distance of the vehicle's axles, m, to know which wheels are over the road's edge",
         ge=0.0, le=10.0)
     track: float = setting(1.58, 'distance of its left and right wheels, m', ge=0.0, le=4.0)
     standstill_speed: float = setting(0.3, 'below this the car stands, m/s', ge=0.0, le=10.0)

@@ -1,7 +1,7 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The reward: seven terms, each measured in SI units, each with a weight.
+The reward: eight terms, each measured in SI units, each with a weight.
 
 The weights bring the terms to one scale: a second of good driving is worth about as much as the
 penalties that a second of poor driving can earn, so that clipped double Q-learning does not find
@@ -28,6 +28,8 @@ class RewardSettings:
         0.1, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
     lane_keeping: float = setting(
         0.4, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
+    edge: float = setting(
+        2.0, "taken per s and wheel over the road's edge", ge=0.0, le=100.0)
     comfort: float = setting(
         0.005, 'taken per m/s^2 by which the acceleration changes', ge=0.0, le=100.0)
     collision: float = setting(5.0, 'taken for a collision', ge=0.0, le=1000.0)
@@ -43,14 +45,15 @@ class RewardTerms:
 
     progress: m along the route, backwards negative, at most what the speed limit allows, so that
     speeding earns nothing. speed: difference to the speed limit in m/s times s: what standing
-    still costs. lane_keeping: lateral deviation in m times s. comfort: m/s^2, by how much the
-    acceleration in the plane changed (jerk times time). collision, off_road, arrival: 1 where it
-    happened.
+    still costs. lane_keeping: lateral deviation in m times s. edge: wheels off the drivable
+    surface times s. comfort: m/s^2, by how much the acceleration in the plane changed (jerk times
+    time). collision, off_road, arrival: 1 where it happened.
     """
 
     progress: float = 0.0
     speed: float = 0.0
     lane_keeping: float = 0.0
+    edge: float = 0.0
     comfort: float = 0.0
     collision: float = 0.0
     off_road: float = 0.0
@@ -62,6 +65,7 @@ class RewardTerms:
             'progress': self.progress * settings.progress,
             'speed': -self.speed * settings.speed,
             'lane_keeping': -self.lane_keeping * settings.lane_keeping,
+            'edge': -self.edge * settings.edge,
             'comfort': -self.comfort * settings.comfort,
             'collision': -self.collision * settings.collision,
             'off_road': -self.off_road * settings.off_road,
@@ -89,8 +93,9 @@ class RewardMeter:
         """Start an episode at rest: the acceleration before it counts as zero."""
         self._state, self._position, self._acceleration = state, position, (0.0, 0.0)
 
-    def measure(self, state: VehicleState, position: RoutePosition, *, collision: bool = False,
-                off_road: bool = False, arrival: bool = False) -> RewardTerms:
+    def measure(self, state: VehicleState, position: RoutePosition, *, edge: float = 0.0,
+                collision: bool = False, off_road: bool = False, arrival: bool = False
+                ) -> RewardTerms:
         """
         Return the terms of the step from the last call to this state.
 
@@ -111,5 +116,6 @@ class RewardMeter:
             progress=min(position.distance - place.distance, limit * dt),
             speed=abs(state.speed - limit) * dt,
             lane_keeping=abs(position.lateral) * dt,
+            edge=edge,
             comfort=change,
             collision=float(collision), off_road=float(off_road), arrival=float(arrival))

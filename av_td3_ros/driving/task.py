@@ -87,9 +87,9 @@ class DrivingTask:
     """
     One vehicle's task, an episode at a time.
 
-    ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable: the vehicle's centre
-    and its four wheels must be. Without it only the distance from the route counts as leaving the
-    road.
+    ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable: a wheel that is not
+    there costs reward, the vehicle's centre ends the episode. Without it only the distance from the
+    route counts as leaving the road.
     """
 
     def __init__(self, settings: TaskSettings,
@@ -126,6 +126,7 @@ class DrivingTask:
         self._meter.begin(tick.state, self.position)
         self._monitor.begin(tick.state)
         self._ticks, self._collided = 0, False
+        self._stamp, self._edge = tick.state.stamp, 0.0
         return self._observe(tick.state, frame)
 
     def change_route(self, route: Route, state: VehicleState) -> None:
@@ -146,9 +147,11 @@ class DrivingTask:
         state = tick.state
         position = self.route.locate(state.pose, near=self.position.distance)
         collided = self._collided or tick.collided
-        on_road = self._on_road(state.pose)
+        on_road = self.on_road is None or self.on_road(state.pose.x, state.pose.y)
         ending = self._monitor.ending(state, self.route, position, collided=collided,
                                       on_road=on_road)
+        self._edge += self._wheels_off(state.pose) * (state.stamp - self._stamp) * 1e-9
+        self._stamp = state.stamp
         due = self.needs_image or ending is not None
         # An episode that ends between two decisions keeps the last frame: whether that tick came
         # with a picture must not change what is learned.
@@ -158,17 +161,18 @@ class DrivingTask:
             self._ticks += 1
             return None
         self._ticks, self._collided = 0, False
+        edge, self._edge = self._edge, 0.0
         terms = self._meter.measure(
-            state, position, collision=ending is Ending.COLLISION,
+            state, position, edge=edge, collision=ending is Ending.COLLISION,
             off_road=ending is Ending.OFF_ROAD, arrival=ending is Ending.ARRIVAL)
         return Step(self._observe(state, frame), terms,
                     terms.reward(self.settings.reward), ending)
 
-    def _on_road(self, pose: Pose) -> bool:
-        """Whether the centre and the wheels are on the drivable surface."""
+    def _wheels_off(self, pose: Pose) -> int:
+        """Return how many wheels are off the drivable surface, 0 where it is not known."""
         on_road = self.on_road
-        return on_road is None or on_road(pose.x, pose.y) and all(
-            on_road(x, y) for x, y in to_map(pose, self._wheels).tolist())
+        return 0 if on_road is None else sum(
+            not on_road(x, y) for x, y in to_map(pose, self._wheels).tolist())
 
     def _observe(self, state: VehicleState, frame: np.ndarray) -> Observation:
         self._frame = frame

@@ -4,7 +4,7 @@
 ``evaluate_policy``: drive fixed routes of a town with a checkpoint, without exploration noise.
 
 The routes depend on the town, their number, seed and lengths only, so that two checkpoints are
-judged on the same ones.
+judged on the same ones. ``expert`` in place of a checkpoint is the classical driver.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from av_td3_ros.driving.task import TaskSettings, trained_task
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy
 from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import Town, town_path, TownError
+from av_td3_ros.training.configuration import full_config, read_run_settings
+from av_td3_ros.training.expert import Expert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +60,11 @@ class Evaluation:
     episodes: tuple[EpisodeScore, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return means with the half width of their 95 % interval (normal approximation)."""
+        """
+        Return means with the half width of their 95 % interval (normal approximation).
+
+        ``distance`` is what was driven in all, m; an episode ends with its first collision.
+        """
         def mean(values: Sequence[float]) -> tuple[float, float]:
             array = np.asarray(values, dtype=np.float64)
             spread = array.std(ddof=1) / math.sqrt(len(array)) if len(array) > 1 else 0.0
@@ -67,6 +74,10 @@ class Evaluation:
         for episode in found:
             endings[episode.ending] = endings.get(episode.ending, 0) + 1
         result: dict[str, Any] = {'episodes': len(found), 'endings': endings}
+        driven = sum(episode.distance for episode in found)
+        hits = endings.get('collision', 0)
+        result['distance'] = round(driven, 1)
+        result['collisions_per_km'] = round(1e3 * hits / driven, 4) if driven else None
         for name in ('completion', 'success', 'returned', 'mean_speed', 'mean_lateral'):
             result[name], result[f'{name}_interval'] = mean(
                 [float(getattr(episode, name)) for episode in found])
@@ -109,7 +120,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     """Return the command line's values."""
     parser = argparse.ArgumentParser(
         prog='evaluate_policy', description='Drive fixed routes of a town with a checkpoint.')
-    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('checkpoint', type=Path,
+                        help="checkpoint or policy file, or 'expert' for the classical driver")
     parser.add_argument('--town', type=Path,
                         help='OpenDRIVE map (the shipped town that is never trained on)')
     parser.add_argument('--routes', type=int, default=20)
@@ -119,6 +131,7 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
                         metavar=('MIN', 'MAX'), help='lengths of the routes, m')
     parser.add_argument('--size', type=int, nargs=2, default=(800, 600),
                         metavar=('WIDTH', 'HEIGHT'), help="the camera's image")
+    parser.add_argument('--blank-camera', action='store_true', help='show a black image')
     parser.add_argument('--json', action='store_true', help='print JSON')
     options = parser.parse_args(args)
     if options.routes < 1:
@@ -134,13 +147,21 @@ def main(args: Sequence[str] | None = None) -> int | str:
     """Run the command; return 0, or a sentence that says what went wrong."""
     options = parse_arguments(args)
     try:
-        policy = Policy()
-        policy.load_checkpoint(options.checkpoint)
+        expert = str(options.checkpoint) == 'expert'
+        config = policy_config(options.checkpoint) if not expert \
+            else full_config(read_run_settings(shipped('config', 'training.yaml'), {}))
         town = Town.load(options.town or town_path('town_b'))
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
-                      settings=trained_task(policy_config(options.checkpoint), TaskSettings()))
+                      settings=trained_task(config, TaskSettings()),
+                      blank_camera=options.blank_camera or expert)
+        if expert:
+            act: Callable[[Observation], np.ndarray] = Expert(env).act
+        else:
+            policy = Policy()
+            policy.load_checkpoint(options.checkpoint)
+            act = policy.act
         routes = fixed_routes(town, options.routes, options.seed, *options.lengths)
-        found = evaluate(env, policy.act, routes, options.seed, lambda done: print(
+        found = evaluate(env, act, routes, options.seed, lambda done: print(
             f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True))
     except (CheckpointError, SettingsError, TownError) as error:
         return str(error)
@@ -155,6 +176,8 @@ def main(args: Sequence[str] | None = None) -> int | str:
               f'{e.duration:6.1f} {e.mean_speed:5.2f} {e.mean_lateral:9.2f}')
     for name in ('completion', 'success', 'mean_speed', 'mean_lateral', 'returned'):
         print(f'{name}: {summary[name]:.3f} +- {summary[f"{name}_interval"]:.3f}')
+    print(f'collisions: {summary["endings"].get("collision", 0)} in {summary["distance"] / 1e3:.1f} '
+          'km')
     return 0
 
 

@@ -10,8 +10,8 @@ from shapes import state
 from av_td3_ros.driving.reward import RewardMeter, RewardSettings, RewardTerms, TERMS
 from av_td3_ros.driving.route import RoutePosition
 
-SETTINGS = RewardSettings(progress=0.2, speed=0.1, lane_keeping=0.4, comfort=0.005, collision=2.0,
-                          off_road=3.0, arrival=4.0, speed_limit=8.0)
+SETTINGS = RewardSettings(progress=0.2, speed=0.1, lane_keeping=0.4, edge=1.5, comfort=0.005,
+                          collision=2.0, off_road=3.0, arrival=4.0, speed_limit=8.0)
 
 
 def measure(states, places, **events):
@@ -28,7 +28,7 @@ def test_a_steady_drive_at_the_limit():
     terms = measure([state(tick=t, speed=speed) for t in (0, 1, 2)],
                     [(0.0, 0.0, 0.0), (0.4, 0.0, 0.0), (0.8, 0.0, 0.0)])
     assert dataclasses.asdict(terms) == pytest.approx({
-        'progress': 0.4, 'speed': 0.0, 'lane_keeping': 0.0, 'comfort': 0.0, 'collision': 0.0,
+        'progress': 0.4, 'speed': 0.0, 'lane_keeping': 0.0, 'edge': 0.0, 'comfort': 0.0, 'collision': 0.0,
         'off_road': 0.0, 'arrival': 0.0}, abs=1e-9)
     # 8 m/s earn 1.6 a second.
     assert terms.reward(SETTINGS) / 0.05 == pytest.approx(0.2 * 8.0)

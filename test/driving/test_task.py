@@ -92,8 +92,7 @@ def test_a_collision_between_two_decisions_ends_the_episode_there():
 
 
 def test_leaving_the_surface_counts_where_it_is_known():
-    # The front wheels are 1.4 m ahead of the centre.
-    driven = task(on_road=lambda x, y: x < 1.8)
+    driven = task(on_road=lambda x, y: x < 0.5)
     driven.begin(tick(0), straight())
     assert driven.advance(tick(1)).ending is None
     step = driven.advance(tick(3))
@@ -101,13 +100,18 @@ def test_leaving_the_surface_counts_where_it_is_known():
 
 
 @pytest.mark.parametrize('wheels, off', [
-    ({'wheelbase': 2.8, 'track': 1.6}, True), ({'wheelbase': 2.8, 'track': 1.4}, False),
-    ({'wheelbase': 0.0, 'track': 0.0}, False)])
-def test_one_wheel_off_the_surface_is_off_the_road(wheels, off):
+    ({'wheelbase': 2.8, 'track': 1.6}, 1), ({'wheelbase': 2.8, 'track': 1.4}, 0),
+    ({'wheelbase': 0.0, 'track': 1.6}, 0)])
+def test_wheels_over_the_edge_cost_by_their_number_and_time(wheels, off):
     # A hole under the place of the left rear wheel alone.
-    driven = task(on_road=lambda x, y: not (x < 0.0 and y > 0.75), **wheels)
+    driven = task(repeat=2, on_road=lambda x, y: not (x < -0.2 and y > 0.75), **wheels)
     driven.begin(tick(0), straight())
-    assert (driven.advance(tick(1)).ending is Ending.OFF_ROAD) == off
+    assert driven.advance(tick(1)) is None
+    step = driven.advance(tick(2))
+    assert step.terms.edge == pytest.approx(0.1 * off) and step.ending is None
+    # From here on each tick has its own wheels: none is over the hole any more.
+    driven.advance(tick(8))
+    assert driven.advance(tick(9)).terms.edge == 0.0
 
 
 def test_truncation_is_not_termination():
