@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Collection, Mapping
+from typing import Any, Collection, Mapping, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ import torch
 from av_td3_ros.learning.checkpoint import Loaded
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder, LATEST
 from av_td3_ros.learning.policy_file import is_policy_file, start_from_policy
-from av_td3_ros.learning.replay import ReplayMemory
+from av_td3_ros.learning.replay import Batch, ReplayMemory
 from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.learning.td3 import TD3Agent
 from av_td3_ros.settings import section, setting
@@ -46,6 +46,25 @@ class LearnerSettings:
     training: TrainingSettings = section(TrainingSettings)
 
 
+class Observer(Protocol):
+    """Who is told what a learner does, right after it did it; it must not change the learner."""
+
+    def begun(self, stream: int) -> None:
+        """Take note that an episode of a stream began."""
+
+    def added(self, stream: int, reward: float, terminated: bool, truncated: bool) -> None:
+        """Take note of a transition; it is in the row before the replay memory's head."""
+
+    def abandoned(self, stream: int) -> None:
+        """Take note that a stream's episode ended without being finished."""
+
+    def updated(self, report: Mapping[str, float], batch: Batch) -> None:
+        """Take note of an update on ``batch``."""
+
+    def restored(self) -> None:
+        """Take note that the learner went back to a checkpoint."""
+
+
 class Learner:
     """
     Learns from several vehicles' experience.
@@ -56,8 +75,10 @@ class Learner:
     weights.
 
     ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
-    replay memory on disk, None keeps it in memory.
+    replay memory on disk, None keeps it in memory. :attr:`observer` may be set.
     """
+
+    observer: Observer | None = None
 
     def __init__(self, settings: LearnerSettings, config: Mapping[str, Any], *,
                  other_sections: Collection[str] = (),
@@ -82,6 +103,8 @@ class Learner:
     def begin(self, stream: int, frame: np.ndarray, vector: np.ndarray) -> None:
         """Take an episode's first observation: frame (84, 84) uint8, vector (23,) float32."""
         self.replay.begin_episode(stream, frame, vector)
+        if self.observer is not None:
+            self.observer.begun(stream)
 
     def add(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
             truncated: bool, frame: np.ndarray, vector: np.ndarray) -> None:
@@ -90,6 +113,8 @@ class Learner:
         self.transitions += 1
         if self.learning:
             self._owed += self.settings.training.updates_per_step
+        if self.observer is not None:
+            self.observer.added(stream, reward, terminated, truncated)
 
     def demonstrate(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
                     truncated: bool, frame: np.ndarray, vector: np.ndarray) -> None:
@@ -113,11 +138,13 @@ class Learner:
     def abandon(self, stream: int) -> None:
         """Close a stream's episode where experience was lost."""
         self.replay.abandon(stream)
+        if self.observer is not None:
+            self.observer.abandoned(stream)
 
     def abandon_all(self) -> None:
         """Close every open episode: those of a checkpoint do not go on where it was loaded."""
         for stream in self.replay.open_episodes:
-            self.replay.abandon(stream)
+            self.abandon(stream)
 
     @property
     def learning(self) -> bool:
@@ -140,8 +167,11 @@ class Learner:
         self._owed -= 1.0
         batch = self.replay.sample(self.settings.algorithm.batch_size)
         demonstrated = torch.from_numpy(batch.rows < self._demonstrated) \
-            if self._demonstrated else None
-        return self.agent.update(batch, demonstrated=demonstrated)
+            if self._demonstrated and batch.rows is not None else None
+        report = self.agent.update(batch, demonstrated=demonstrated)
+        if self.observer is not None:
+            self.observer.updated(report, batch)
+        return report
 
     def forgive(self, most: float) -> int:
         """
@@ -178,8 +208,11 @@ class Learner:
 
         What :meth:`parts` was given as extra is in the result's ``extra``.
         """
-        return folder.load(self.agent, name, replay=self.replay, exploration=self,
-                           extra=lambda extra: None)
+        loaded = folder.load(self.agent, name, replay=self.replay, exploration=self,
+                             extra=lambda extra: None)
+        if self.observer is not None:
+            self.observer.restored()
+        return loaded
 
     def start_from(self, path: Path) -> None:
         """
