@@ -5,7 +5,9 @@
 Feeds damaged and hostile checkpoints to a load; prints one line of JSON, exits 1 on any failure.
 
 Every mutation must be refused with a reason, within 1 s and twice the file's size in memory,
-with nothing executed and the agent in memory the same to the bit.
+with nothing executed and the agent in memory the same to the bit. The agent is a small one, or
+with ``--architecture`` one of full size. The most that a refusal took is given for each kind:
+seconds by the clock, seconds of the processor, and memory over the file's size.
 """
 
 import argparse
@@ -60,15 +62,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--mutations', type=int, default=10_000)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--architecture', choices=['nature', 'nature_layernorm', 'resnet18'],
+                        help='an agent of full size with these encoders')
     parser.add_argument('--folder', type=Path, help='where to work; a temporary one otherwise')
     parser.add_argument('--seconds', type=float, default=1.0, help='longest a refusal may take')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     draw, watch = random.Random(arguments.seed), Watch()
-    agent = image_agent()
+    agent = image_agent() if arguments.architecture is None else image_agent(
+        arguments.architecture, features=512, config={})
     learn(agent, 2)
-    counts, slowest, failures = collections.Counter(), 0.0, []
-    most_memory, examples = 0.0, {}
+    counts, failures, examples = collections.Counter(), [], {}
+    most = collections.defaultdict(lambda: (0.0, 0.0, 0.0))
     try:
         reset_peak()
         peaks = True
@@ -79,6 +84,7 @@ def main():
         agent.save_checkpoint(source)
         agent.load_checkpoint(source)
         learn(agent, 2)
+        file_bytes = source.stat().st_size
         expected, start = fingerprint(agent), time.perf_counter()
         kinds = list(MUTATIONS)
         for number in range(arguments.mutations):
@@ -90,7 +96,7 @@ def main():
             if peaks:
                 reset_peak()
             before = resident('VmRSS')
-            watch.on, begun = True, time.perf_counter()
+            watch.on, begun, used = True, time.perf_counter(), time.process_time()
             reason, error = None, None
             try:
                 agent.load_checkpoint(target)
@@ -99,9 +105,10 @@ def main():
             except BaseException as other:
                 error = f'{type(other).__name__}: {other}'
             took, watch.on = time.perf_counter() - begun, False
+            used = time.process_time() - used
             grown = (resident('VmHWM') - before) / size if peaks else 0.0
             counts[kind] += 1
-            slowest, most_memory = max(slowest, took), max(most_memory, grown)
+            most[kind] = tuple(map(max, most[kind], (took, used, grown)))
             examples.setdefault(kind, reason)
             wrong = [text for text, is_wrong in (
                 (f'raised {error}', error), ('was loaded', reason is None and not error),
@@ -119,9 +126,14 @@ def main():
         agent.load_checkpoint(source)
         loads = fingerprint(agent) != expected
     sys.stdout.write(json.dumps({
-        'benchmark': 'checkpoint_fuzz', 'mutations': sum(counts.values()), 'kinds': dict(counts),
-        'failures': failures, 'good_file_loads': loads, 'slowest_s': round(slowest, 3),
-        'memory_over_file_size': round(most_memory, 2) if peaks else None,
+        'benchmark': 'checkpoint_fuzz', 'file_bytes': file_bytes,
+        'mutations': sum(counts.values()), 'kinds': dict(counts),
+        'failures': failures, 'good_file_loads': loads,
+        'slowest_s': round(max(took for took, _, _ in most.values()), 3),
+        'slowest_cpu_s': round(max(used for _, used, _ in most.values()), 3),
+        'memory_over_file_size':
+            round(max(grown for _, _, grown in most.values()), 2) if peaks else None,
+        'most': {kind: [round(value, 3) for value in values] for kind, values in most.items()},
         'examples': examples, 'seconds': round(time.perf_counter() - start, 1)}) + '\n')
     return 1 if failures or not loads else 0
 

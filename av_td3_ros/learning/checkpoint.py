@@ -25,9 +25,11 @@ import torch
 
 from av_td3_ros.learning import random_states
 from av_td3_ros.learning.durable import Filesystem, make_folder, REAL, remove_leftovers
-from av_td3_ros.learning.restoration import check, HYPER_PARAMETERS, Refused, TITLES
+from av_td3_ros.learning.restoration import (
+    check, HYPER_PARAMETERS, Refused, Restoration, TITLES)
 from av_td3_ros.learning.settings import plain
-from av_td3_ros.learning.torch_archive import ArchiveRefused, read_archive, write_archive
+from av_td3_ros.learning.torch_archive import (
+    Archive, ArchiveRefused, read_archive, write_archive)
 
 if TYPE_CHECKING:
     from av_td3_ros.learning.td3 import TD3Agent
@@ -171,9 +173,13 @@ def load(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
     torch, numpy and Python are restored with the agent's own.
     """
     path = Path(path)
+    plans: list[Restoration] = []
+
+    def look(archive: Archive) -> None:
+        plans.append(check(agent, archive.content, archive.sealed, keep_hyper_parameters,
+                           archive.extremes))
     try:
-        archive = read_archive(path)
-        restoration = check(agent, archive.content, archive.sealed, keep_hyper_parameters)
+        archive = read_archive(path, look)
     except FileNotFoundError:
         raise CheckpointNotFound(f'{path} does not exist', damaged=True) from None
     except OSError as error:
@@ -183,6 +189,7 @@ def load(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
     except Refused as error:
         raise CheckpointError(f'{path} is refused: {error}', damaged=error.damaged) from None
 
+    restoration = plans[0]
     content, warnings = archive.content, list(restoration.warnings)
     undo: list[Callable[[], None]] = []
     for (name, title), taker in zip(HOOKS.items(), (replay, exploration, extra)):

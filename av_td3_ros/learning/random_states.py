@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from av_td3_ros.learning.td3 import TD3Agent
 
 
+# More numbers than any generator's state has.
+_MOST = 100_000
+
+
 def collect(agent: TD3Agent) -> dict[str, Any]:
     """Return the states of the agent's generator and of torch's, numpy's and Python's own."""
     legacy: Any = np.random.get_state(legacy=False)
@@ -37,6 +41,7 @@ def check(agent: TD3Agent, states: Mapping[str, Any]) -> Callable[[], None]:
         raise ValueError('random_states must hold agent, torch, numpy and python, nothing else')
     key = 'agent'
     try:
+        _require_small(states)
         agent_state = states['agent'].clone()
         torch.Generator(agent.device).set_state(agent_state)
         key = 'torch'
@@ -61,3 +66,12 @@ def check(agent: TD3Agent, states: Mapping[str, Any]) -> Callable[[], None]:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
     return apply
+
+
+def _require_small(item: Any) -> None:
+    """Refuse tensors that no generator has: they would be copied as lists of numbers."""
+    for value in item.values():
+        if isinstance(value, Mapping):
+            _require_small(value)
+        elif isinstance(value, torch.Tensor) and value.numel() > _MOST:
+            raise ValueError(f'it has {value.numel()} numbers')

@@ -8,7 +8,6 @@ import functools
 import math
 from typing import Any, Callable, Mapping, TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +29,7 @@ _FIRST = {'total_it', 'use_dict_buffer', 'config', 'state_dim', 'action_dim', 'm
 _LATER = {'format_version', 'software', 'architecture', 'random_states', 'replay', 'exploration',
           'extra', *(f'{part}_target_state_dict' for part in TITLES)}
 _ADAM = ('step', 'exp_avg', 'exp_avg_sq')
+Extremes = Callable[[torch.Tensor], 'tuple[float, float]']
 
 
 class Refused(ValueError):
@@ -51,7 +51,8 @@ class Misfit(Refused):
 class Restoration:
     """What a load will change; :meth:`apply` does it and cannot fail."""
 
-    def __init__(self, agent: TD3Agent) -> None:
+    def __init__(self, agent: TD3Agent, extremes: Extremes) -> None:
+        self.extremes = extremes
         self.warnings: list[str] = []
         self.log: list[str] = []
         self._agent = agent
@@ -76,16 +77,23 @@ class Restoration:
             step()
 
 
-def check(agent: TD3Agent, content: Any, sealed: bool,
-          keep_hyper_parameters: bool = False) -> Restoration:
+def extremes(tensor: torch.Tensor) -> tuple[float, float]:
+    """Return the lowest and the highest number, NaN where one is."""
+    low, high = torch.aminmax(tensor)
+    return low.item(), high.item()
+
+
+def check(agent: TD3Agent, content: Any, sealed: bool, keep_hyper_parameters: bool = False,
+          extremes: Extremes = extremes) -> Restoration:
     """
     Check everything in ``content`` against ``agent``, without changing it.
 
     ``sealed`` tells whether the file's checksum was there: only files of the first format, which
-    have neither ``format_version`` nor what came with it, may come without. Raises
-    :class:`Refused`.
+    have neither ``format_version`` nor what came with it, may come without. ``extremes`` is asked
+    for what the numbers of a tensor lie between: large ones are not looked at here, and need
+    not have been read before :meth:`Restoration.apply`. Raises :class:`Refused`.
     """
-    plan = Restoration(agent)
+    plan = Restoration(agent, extremes)
     if not isinstance(content, dict):
         raise Refused(f'it holds a {type(content).__name__}, not a dictionary')
     first_format = not sealed and not {'format_version', 'software', 'architecture',
@@ -205,10 +213,8 @@ def _check_network(plan: Restoration, agent: TD3Agent, content: Mapping[str, Any
         raise Refused(f'{key} has {len(missing)} missing entries'
                       f'{_first(missing)} and {len(surplus)} surplus ones{_first(surplus)}')
     for name, into in own.items():
-        source = _checked_tensor(state[name], into, f'{key}.{name}')
-        if name.endswith('running_var') and bool((source < 0).any()):
-            raise Refused(f'{key}.{name} has negative variances')
-        plan.copy(into, source)
+        least = 0.0 if name.endswith('running_var') else -math.inf
+        plan.copy(into, _checked_tensor(plan, state[name], into, f'{key}.{name}', least))
     title = TITLES[part] + kind.replace('_', ' ')
     plan.log.append(f'{title[0].upper()}{title[1:]} restored ({len(own)} layers)')
 
@@ -255,7 +261,8 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
         raise Refused(f'{key}.state does not cover the {len(names)} parameters, first {odd[0]}')
     moments: dict[nn.Parameter, dict[str, torch.Tensor]] = {}
     for index, entry in states.items():
-        moments[own[names[index]]] = _moments(entry, own[names[index]], f'{key}.state[{index}]')
+        moments[own[names[index]]] = _moments(plan, entry, own[names[index]],
+                                              f'{key}.state[{index}]')
     # In the network's own order, as torch keeps it.
     moments = {parameter: moments[parameter] for parameter in own.values() if states}
     settings = _adam_settings(group, f'{key}.param_groups[0]')
@@ -285,7 +292,8 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
     plan.log.append(f'{TITLES[part][0].upper()}{TITLES[part][1:]} optimizer restored')
 
 
-def _moments(entry: Any, like: torch.Tensor, where: str) -> dict[str, torch.Tensor]:
+def _moments(plan: Restoration, entry: Any, like: torch.Tensor,
+             where: str) -> dict[str, torch.Tensor]:
     """Check what Adam keeps for one parameter."""
     if not isinstance(entry, dict) or set(entry) != set(_ADAM):
         odd = sorted(map(str, set(entry) ^ set(_ADAM))) if isinstance(entry, dict) else ['']
@@ -297,10 +305,9 @@ def _moments(entry: Any, like: torch.Tensor, where: str) -> dict[str, torch.Tens
     if not isinstance(step, torch.Tensor) or step.dim() or not step.is_floating_point() \
             or not 0 <= step.item() < 1 << 40:
         raise Refused(f'{where}.step is no number of steps')
-    if bool((_checked_tensor(entry['exp_avg_sq'], like, f'{where}.exp_avg_sq') < 0).any()):
-        raise Refused(f'{where}.exp_avg_sq has negative entries')
     return {'step': step.to(torch.float32),
-            **{name: _checked_tensor(entry[name], like, f'{where}.{name}') for name in _ADAM[1:]}}
+            **{name: _checked_tensor(plan, entry[name], like, f'{where}.{name}', least)
+               for name, least in (('exp_avg', -math.inf), ('exp_avg_sq', 0.0))}}
 
 
 def _adam_settings(group: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -353,8 +360,9 @@ def _set_hyper_parameter(agent: TD3Agent, name: str, value: float) -> None:
     agent.config['algorithm'][name] = value
 
 
-def _checked_tensor(tensor: Any, like: torch.Tensor, where: str) -> torch.Tensor:
-    """Return a tensor that has the type and shape of ``like`` and is finite."""
+def _checked_tensor(plan: Restoration, tensor: Any, like: torch.Tensor, where: str,
+                    least: float) -> torch.Tensor:
+    """Return a tensor of the type and shape of ``like``, finite and nowhere below ``least``."""
     if not isinstance(tensor, torch.Tensor):
         raise Refused(f'{where} is {_short(tensor)}, not a tensor')
     if tensor.shape != like.shape:
@@ -363,9 +371,11 @@ def _checked_tensor(tensor: Any, like: torch.Tensor, where: str) -> torch.Tensor
     if tensor.dtype != like.dtype:
         raise Refused(f'{where} is of {tensor.dtype}, this agent of {like.dtype}')
     if tensor.is_floating_point() and tensor.numel():
-        array = tensor.numpy()
-        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        low, high = plan.extremes(tensor)
+        if not math.isfinite(low) or not math.isfinite(high):
             raise Refused(f'{where} is not finite')
+        if low < least:
+            raise Refused(f'{where} has entries below {least:g}')
     return tensor
 
 
