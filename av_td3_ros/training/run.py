@@ -14,11 +14,13 @@ from typing import Any, Mapping
 import yaml
 
 from av_td3_ros import __version__
+from av_td3_ros.driving.figures import episode_figures
 from av_td3_ros.learning.checkpoint import CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.durable import write_bytes_durably
 from av_td3_ros.learning.learner import Learner
 from av_td3_ros.learning.policy_file import save_policy
+from av_td3_ros.learning.telemetry.training_log import open_log, TrainingLog
 from av_td3_ros.settings import as_dict, flatten
 from av_td3_ros.training.configuration import full_config, OTHER_SECTIONS, RunSettings
 
@@ -37,11 +39,13 @@ class Run:
 
     Beside ``checkpoints/`` the folder holds ``settings.yaml`` (settings, seed, version),
     ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and the policy that was
-    evaluated best, ``best_policy.pth``. Raises :class:`RunError` where the folder holds a run of
-    other settings, or, without ``resume``, any.
+    evaluated best, ``best_policy.pth``, and TensorBoard's event files in ``tensorboard/``
+    (``tensorboard`` None: where it is installed; True: it must be). Raises :class:`RunError`
+    where the folder holds a run of other settings, or, without ``resume``, any.
     """
 
-    def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True) -> None:
+    def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True,
+                 tensorboard: bool | None = None) -> None:
         self.folder, self.settings = folder, settings
         self._check(resume)
         config = full_config(settings)
@@ -57,13 +61,18 @@ class Run:
         self._rate = (time.monotonic(), 0, 0)
         self.newest: Path | None = None
         self._saved = 0
+        self.log: TrainingLog | None = None
         self._restore()
+        self.log = open_log(folder / 'tensorboard', self.learner, wanted=tensorboard,
+                            seconds=lambda: self.seconds)
         self._rate = (time.monotonic(), self.learner.transitions, self.learner.agent.total_it)
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        if self.log is not None:
+            self.log.close()
         self.learner.close()
 
     @property
@@ -126,6 +135,8 @@ class Run:
 
     def save(self) -> None:
         """Save everything durably."""
+        if self.log is not None:
+            self.log.flush()
         self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
             'episode': self.episode, 'seconds': self.seconds, 'best': self._best})).path
         self._saved = self.learner.transitions
@@ -139,12 +150,17 @@ class Run:
         """Record a finished episode."""
         self.episode += 1
         self._episodes.append(dict(record))
+        if self.log is not None:
+            shown = self.learner.transitions <= self.learner.demonstrations
+            self.log.episode(episode_figures(record, 'demonstration' if shown else 'episode'))
         self._write('episodes', {**record, **{k: round(v, 5) for k, v in self._losses.items()}})
 
     def evaluated(self, summary: Mapping[str, Any]) -> bool:
         """Record an evaluation; keep the best policy apart, and return whether this is it."""
         self._write('evaluations', summary)
         score = float(summary['success']) + float(summary['completion'])
+        if self.log is not None:
+            self.log.evaluated({**summary, 'score': score})
         if score <= self._best:
             return False
         self._best = score

@@ -25,6 +25,7 @@ from av_td3_ros.driving.observation import Observation
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.replay import ReplayError
 from av_td3_ros.learning.td3 import LearningStopped
+from av_td3_ros.learning.telemetry.event_file import EventFileError
 from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
@@ -55,6 +56,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--no-resume', dest='resume', action='store_false',
                         help='refuse to go on with a run that is there')
+    parser.add_argument('--tensorboard', action=argparse.BooleanOptionalAction, help='whether to '
+                        "write TensorBoard's event files (yes, where it is installed)")
     options = parser.parse_args(args)
     if options.steps < 0 or not options.minutes > 0.0:
         parser.error('--steps must not be negative, --minutes must be above 0')
@@ -91,11 +94,12 @@ def main(args: Sequence[str] | None = None) -> int | str:
             overrides(options.set, options.seed))
         towns = [Town.load(path) for path in options.town or [default_town()]]
         eval_town = Town.load(options.eval_town or town_path('town_b'))
-        with Run(options.out, settings, resume=options.resume) as run:
+        with Run(options.out, settings, resume=options.resume,
+                 tensorboard=options.tensorboard) as run:
             return Trainer(run, settings, towns, eval_town).train(
                 options.steps, options.minutes * 60.0)
     except (SettingsError, TownError, RunError, CheckpointError, ReplayError, LearningStopped,
-            OSError) as error:
+            EventFileError, OSError) as error:
         return str(error)
 
 

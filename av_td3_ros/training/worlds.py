@@ -50,11 +50,13 @@ class World:
     def __init__(self, env: TownEnv, exploration: Exploration, stream: int) -> None:
         self.env, self.exploration, self.stream = env, exploration, stream
         self.sums: dict[str, float] = {}
+        self._begun, self._speeds, self._left_road = 0.0, 0.0, False
         self._observation: Observation = {}     # type: ignore[typeddict-item]
 
     def begin(self, episode: int, seed: int, options: dict[str, Any] | None) -> None:
         """Start the episode of a number; the seed decides its route and traffic."""
-        self._observation, _ = self.env.reset(seed=seed, options=options)
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        self._begun, self._speeds, self._left_road = info['time'], 0.0, False
         self.exploration.begin(episode)
         self.sums = {'return': 0.0, 'steps': 0}
 
@@ -74,14 +76,22 @@ class World:
         self._observation, reward, terminated, truncated, info = self.env.step(action)
         self.sums['return'] += reward
         self.sums['steps'] += 1
+        self._speeds += info['speed']
+        self._left_road = self._left_road or bool(info['off_road'])
         for name, value in info['terms'].items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         return Transition(action, reward, terminated, truncated, self.frame, self.vector, info)
 
     def record(self, info: dict[str, Any]) -> dict[str, Any]:
-        """Return what the finished episode was: return, reward terms in SI units, how it ended."""
+        """
+        Return what the finished episode was: return, reward terms in SI units, how it ended.
+
+        ``duration`` is in s of simulation time, ``mean_speed`` in m/s.
+        """
         return {**self.sums, 'ending': info['ending'], 'completion': info['completion'],
-                'stream': self.stream}
+                'duration': round(info['time'] - self._begun, 3),
+                'mean_speed': round(self._speeds / self.sums['steps'], 4),
+                'left_road': self._left_road, 'stream': self.stream}
 
 
 class Worlds:
