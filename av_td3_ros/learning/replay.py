@@ -15,25 +15,22 @@ import contextlib
 import os
 from pathlib import Path
 import threading
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 import warnings
-import zlib
-
-import numpy as np
 
 from . import replay_checks as checks
-from .replay_batch import Batch, BatchBuilder
+from .replay_batch import Batch
 from .replay_chains import Chains
 from .replay_directory import DirectoryStore
+from .replay_ring import ReplayRing
 from .replay_state import (copy_rows, find_rows, live_back, load_rows, ReplayWarning, Restored,
                            State)
-from .replay_store import (chain, Commit, COVERED, Layout, MemoryStore, ReplayError, TERMINATED,
-                           TRUNCATED)
+from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
 __all__ = ['Batch', 'ReplayError', 'ReplayMemory', 'ReplayWarning', 'Restored']
 
 
-class ReplayMemory:
+class ReplayMemory(ReplayRing):
     """
     A ring of at most ``capacity`` transitions; the oldest give way to the newest.
 
@@ -61,178 +58,21 @@ class ReplayMemory:
                  stack: int = 4, vector_dim: int = 23, action_dim: int = 2, n_step: int = 1,
                  discount: float = 0.99, directory: str | os.PathLike | None = None,
                  seed: int = 0, spare: int | None = None) -> None:
-        shape = checks.image_shape(image_shape)
-        self.layout = Layout(checks.count('capacity', capacity), shape,
-                             checks.count('vector_dim', vector_dim),
-                             checks.count('action_dim', action_dim),
-                             32 + capacity // 200 if spare is None
-                             else checks.count('spare', spare))
-        self.stack = checks.count('stack', stack)
-        self.n_step = checks.count('n_step', n_step)
-        if not 0 <= discount <= 1:
-            raise ValueError(f'discount must be between 0 and 1, not {discount!r}')
-        self.discount = float(discount)
-        self._lock = threading.RLock()
-        # Taken before the other, and held while the disk is written to.
+        layout = Layout(checks.count('capacity', capacity), checks.image_shape(image_shape),
+                        checks.count('vector_dim', vector_dim),
+                        checks.count('action_dim', action_dim),
+                        32 + capacity // 200 if spare is None else checks.count('spare', spare))
+        # Taken before the ring's lock, and held while the disk is written to.
         self._commit_lock = threading.Lock()
-        self._rng = np.random.Generator(np.random.PCG64(seed))
-        self._chains = Chains(self.layout.slots, self.stack if shape else 1)
-        self._chain = 0
-        self._session = 0
-        self._open: dict[int, int] = {}
-        self._counters = {'added': 0, 'abandoned': 0, 'lost': 0}
-        self._record = np.zeros(1, self.layout.record)
-        self._record_bytes = self._record.view(np.uint8)[COVERED:]
-        self._store = MemoryStore(self.layout)
-        if directory is not None:
-            self._store = DirectoryStore(self.layout, directory)
-            try:
-                self._take_up(self._store)
-                self.commit()
-            except BaseException:
-                self._store.close()
-                raise
-        self._batches = BatchBuilder(self._store, self.n_step, self.discount)
-
-    def __len__(self) -> int:
-        """Return the number of transitions that can be sampled."""
-        return self._chains.transitions
-
-    @property
-    def head(self) -> int:
-        """Return the number of the next row; rows are numbered from 0 and never anew."""
-        return self._chains.head
-
-    # Writing
-
-    def begin_episode(self, stream: int, image: np.ndarray | None, vector: np.ndarray) -> None:
-        """
-        Store the first observation of an episode of ``stream``.
-
-        ``image`` is one frame, uint8 of ``image_shape`` (None where there are no images),
-        ``vector`` float (vector_dim,). An episode of that stream that is still open is
-        abandoned. Raises ValueError, naming what is wrong, and OSError where the row cannot be
-        written; nothing is stored then.
-        """
-        stream = checks.stream(stream)
-        self.abandon(stream)
-        frame, vector = self._checked(image, vector)
-        with self._writing():
-            self._open[stream] = self._append(0, None, 0.0, 0, frame, vector)
-
-    def add(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
-            truncated: bool, image: np.ndarray | None, vector: np.ndarray) -> None:
-        """
-        Store a transition of the open episode of ``stream``.
-
-        ``action`` is float (action_dim,), ``reward`` a finite number; ``image`` and ``vector``
-        are the observation that followed, as in :meth:`begin_episode`. ``terminated`` or
-        ``truncated`` ends the episode. Raises ValueError, naming what is wrong, and OSError
-        where the row cannot be written; then nothing is stored and the episode is abandoned.
-        """
-        stream = checks.stream(stream)
+        store = MemoryStore(layout) if directory is None else DirectoryStore(layout, directory)
         try:
-            action = checks.floats('action', action, self.layout.action_dim)
-            reward = checks.reward(reward)
-            flags = (TERMINATED * checks.flag('terminated', terminated)
-                     + TRUNCATED * checks.flag('truncated', truncated))
-            frame, vector = self._checked(image, vector)
-            with self._writing():
-                if stream not in self._open:
-                    raise ValueError(f'stream {stream} has no open episode: begin_episode first')
-                back = self._chains.head - self._open[stream]
-                row = self._append(back, action, reward, flags, frame, vector)
-                self._counters['added'] += 1
-                self._open[stream] = row
-                if flags:
-                    del self._open[stream]
+            super().__init__(layout, store, stack, n_step, discount, seed)
+            if isinstance(store, DirectoryStore):
+                self._take_up(store)
+                self.commit()
         except BaseException:
-            self.abandon(stream)
+            store.close()
             raise
-
-    def abandon(self, stream: int) -> None:
-        """End the open episode of ``stream``, if there is one: experience of it was lost."""
-        with self._lock:
-            if self._open.pop(checks.stream(stream), None) is not None:
-                self._counters['abandoned'] += 1
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the lock while a row may be written."""
-        while True:
-            with self._lock:
-                if not self._store.blocked(self._chains.head, self._session):
-                    yield
-                    return
-            self.commit()
-
-    def _append(self, back: int, action: np.ndarray | None, reward: float, flags: int,
-                frame: np.ndarray | None, vector: np.ndarray) -> int:
-        chains, record, row = self._chains, self._record, self._chains.head
-        record['row'] = row
-        record['back'] = min(back, 0xFFFFFFFF)
-        record['session'] = self._session & 0xFFFF
-        record['flags'] = flags
-        record['action'] = 0 if action is None else action
-        record['reward'] = reward
-        record['vector'] = vector
-        crc = zlib.crc32(self._record_bytes)
-        crc = crc if frame is None else zlib.crc32(frame, crc)
-        link = chain(crc, self._chain)
-        record['crc'] = crc
-        record['chain'] = link
-        self._store.write(row, record, frame)
-        self._chain = link
-        chains.append(back)
-        while chains.transitions > self.layout.capacity or len(chains) > self.layout.live:
-            chains.evict()
-        return row
-
-    def _checked(self, image: Any, vector: Any) -> tuple[np.ndarray | None, np.ndarray]:
-        return (checks.image(image, self.layout.image_shape),
-                checks.floats('vector', vector, self.layout.vector_dim))
-
-    # Sampling
-
-    def sample(self, batch_size: int) -> Batch:
-        """
-        Return ``batch_size`` transitions, each equally likely, with replacement.
-
-        Raises ValueError where there is none yet.
-        """
-        with self._lock:
-            return self._batches.build(self._chains, self._draw(batch_size))
-
-    def sample_rows(self, batch_size: int) -> np.ndarray:
-        """Draw as :meth:`sample` does; return the rows (int64) that the transitions end at."""
-        with self._lock:
-            return self._draw(batch_size)[-1].copy()
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """
-        Return the transitions that end at ``rows``, int64 (B,).
-
-        Raises ValueError for rows that are not the end of a whole transition.
-        """
-        with self._lock:
-            rows = np.asarray(rows, np.int64)
-            if not ((rows >= self._chains.tail) & (rows < self._chains.head)).all():
-                raise ValueError(f'rows must be between {self._chains.tail} and '
-                                 f'{self._chains.head - 1}')
-            met, whole = self._chains.walk(rows)
-            if not whole.all():
-                raise ValueError(f'row {rows[~whole][0]} is not the end of a whole transition')
-            return self._batches.build(self._chains, met)
-
-    def _draw(self, batch_size: int) -> np.ndarray:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) \
-                or batch_size < 1:
-            raise ValueError(f'batch_size must be an integer of at least 1, not {batch_size!r}')
-        if not self._chains.transitions:
-            raise ValueError('there is no transition to sample yet')
-        return self._chains.draw(batch_size, self._rng)
-
-    # Keeping
 
     @property
     def directory(self) -> Path | None:

@@ -35,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .replay_pages import LargePages
 from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
 _FORMAT = 'av_td3_ros.replay'
@@ -81,10 +82,12 @@ class DirectoryStore(MemoryStore):
             raise ReplayError(f'{self.path}/commits.bin is damaged: neither record verifies')
         self.last = max(valid)
         self._records_fd = self._file('records.bin', layout.slots * layout.record.itemsize)
+        self._records_pages = self._large_pages(self._records_fd)
         records = np.frombuffer(self._map(self._records_fd), layout.record)
         frames = None
         if layout.frame_bytes:
             self._frames_fd = self._file('frames.bin', layout.slots * layout.frame_bytes)
+            self._frames_pages = self._large_pages(self._frames_fd)
             frames = np.frombuffer(self._map(self._frames_fd), np.uint8) \
                 .reshape(layout.slots, layout.frame_bytes)
         self._adopt(layout, records, frames)
@@ -159,6 +162,11 @@ class DirectoryStore(MemoryStore):
                               f'instead of {size}')
         return file
 
+    def _large_pages(self, file: int) -> LargePages:
+        pages = LargePages(file, os.fstat(file).st_size)
+        self._resources.callback(pages.close)
+        return pages
+
     @staticmethod
     def _map(file: int) -> mmap.mmap:
         return mmap.mmap(file, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
@@ -172,8 +180,10 @@ class DirectoryStore(MemoryStore):
         slot = row % self.slots
         self._dirty = min(self._dirty, row)
         if frame is not None:
-            _write(self._frames_fd, memoryview(frame).cast('B'), slot * self.layout.frame_bytes)
+            self._frames_pages.before_write(slot * frame.nbytes, frame.nbytes)
+            _write(self._frames_fd, memoryview(frame).cast('B'), slot * frame.nbytes)
         data = memoryview(record.view(np.uint8))
+        self._records_pages.before_write(slot * len(data), len(data))
         _write(self._records_fd, data, slot * len(data))
 
     def blocked(self, head: int, session: int) -> bool:
