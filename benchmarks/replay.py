@@ -42,11 +42,11 @@ def percentiles(seconds):
     return {'p50_ms': round(middle, 4), 'p10_ms': round(low, 4), 'p90_ms': round(high, 4)}
 
 
-def timed(call):
+def timed(call, clock=time.perf_counter):
     """Return what a call takes in seconds; what it returns is let go of after that."""
-    start = time.perf_counter()
+    start = clock()
     result = call()
-    stop = time.perf_counter()
+    stop = clock()
     del result
     return stop - start
 
@@ -56,13 +56,24 @@ def in_turn(calls, repeats):
     Time several calls in turn, so that what else the machine does hits all of them.
 
     In blocks of twenty, as a learner calls one of them and never the other: an allocator that
-    is upset by one is not held against the next.
+    is upset by one is not held against the next. Every other round goes the other way round.
+    Returns the figures of each, and their ``ratios`` to the first one: the median over the rounds,
+    of the processor's time, which other processes hardly take part in.
     """
     times = {name: [] for name in calls}
-    for _ in range(max(1, repeats // 20)):
-        for name, call in calls.items():
-            times[name] += [timed(call) for _ in range(22)][2:]
-    return {name: percentiles(values) for name, values in times.items()}
+    cpu = {name: [] for name in calls}
+    for number in range(max(1, repeats // 20)):
+        for name in list(calls)[::1 if number % 2 else -1]:
+            for _ in range(2):
+                timed(calls[name])
+            used = time.thread_time()
+            times[name] += [timed(calls[name]) for _ in range(20)]
+            cpu[name].append((time.thread_time() - used) / 20)
+    first = np.array(next(iter(cpu.values())))
+    return {**{name: {**percentiles(times[name]),
+                      'cpu_ms': round(1e3 * float(np.median(cpu[name])), 4)} for name in calls},
+            'ratios': {name: round(float(np.median(np.array(values) / first)), 3)
+                       for name, values in cpu.items()}}
 
 
 def grow(memory, rows):
@@ -109,7 +120,7 @@ def main():
     parser.add_argument('--sb3-rows', type=int, default=8000)
     parser.add_argument('--directory', help='on the disk to measure (default: a temporary one)')
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=200)
+    parser.add_argument('--repeats', type=int, default=1000)
     parser.add_argument('--kills', type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -157,8 +168,7 @@ def measure(options, folder):
         if sb3:
             calls['sb3'] = lambda: sb3.sample(size)
         figures = in_turn(calls, options.repeats)
-        figures['mapped_over_memory'] = round(figures['mapped']['p50_ms']
-                                              / figures['memory']['p50_ms'], 3)
+        figures['mapped_over_memory'] = figures.pop('ratios')['mapped']
         if sb3:
             for name in ('memory', 'mapped'):
                 figures[f'times_faster_{name}'] = round(figures['sb3']['p50_ms']
