@@ -61,6 +61,9 @@ class Observer(Protocol):
     def updated(self, report: Mapping[str, float], batch: Batch) -> None:
         """Take note of an update on ``batch``."""
 
+    def saving(self) -> None:
+        """Take note that a checkpoint is about to be made."""
+
     def restored(self) -> None:
         """Take note that the learner went back to a checkpoint."""
 
@@ -200,6 +203,8 @@ class Learner:
 
     def parts(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a checkpoint of this learner holds beside the agent, by its names there."""
+        if self.observer is not None:
+            self.observer.saving()
         return {'replay': self.replay, 'exploration': self.state_dict(), 'extra': dict(extra)}
 
     def load(self, folder: CheckpointFolder, name: str = LATEST) -> Loaded:

@@ -24,14 +24,16 @@ from rclpy.node import Node
 from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 
-from av_td3_ros.driving.driver import Kind, Transition
+from av_td3_ros.driving.driver import Kind
 from av_td3_ros.learning.background import BackgroundSaver
 from av_td3_ros.learning.checkpoint import CheckpointError, CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.learner import Learner
 from av_td3_ros.learning.policy import export_policy
 from av_td3_ros.learning.replay import ReplayError
+from av_td3_ros.learning.telemetry.event_file import EventFileError
 from av_td3_ros.learning.worker import LearnerWorker
+from av_td3_ros.nodes.training_record import TrainingRecord
 from av_td3_ros.nodes.training_settings import (OTHER_SECTIONS, TASK_SECTIONS,
                                                 TrainingNodeSettings)
 from av_td3_ros.ros import experience, qos, weights
@@ -68,8 +70,8 @@ class TrainingNode(Node):
         self._losses: dict[str, float] = {}
         self._endings: dict[str, int] = {}
         self._updates_at_publication = 0
-        self._writer = _event_writer(s.log_dir)
         self._start()
+        self._record = self._make_record()
         self._worker = LearnerWorker(self._learner, lockstep=s.lockstep,
                                      on_update=self._on_update)
         self._weights = self.create_publisher(UInt8MultiArray, '~/weights', qos.WEIGHTS)
@@ -112,6 +114,13 @@ class TrainingNode(Node):
         else:
             log.info('starts from scratch')
 
+    def _make_record(self) -> TrainingRecord | None:
+        folder = self.settings.log_dir
+        try:
+            return TrainingRecord(Path(folder).expanduser(), self._learner) if folder else None
+        except (EventFileError, OSError) as error:
+            raise SettingsError(f'log_dir {folder}: {error}; empty writes none') from None
+
     def destroy_node(self) -> None:
         """Save, and end the learner."""
         last = self._save_last if self.settings.save_at_end else None
@@ -119,8 +128,8 @@ class TrainingNode(Node):
             self.get_logger().error('the last save did not end in time')
         self._saver.close()
         self._learner.close()
-        if self._writer is not None:
-            self._writer.close()
+        if self._record is not None:
+            self._record.close()
         super().destroy_node()
 
     def _save_last(self, learner: Learner) -> None:
@@ -179,7 +188,7 @@ class TrainingNode(Node):
         if receipt.accept:
             if step.ending is not None:
                 self._endings[step.ending.value] = self._endings.get(step.ending.value, 0) + 1
-            future = self._worker.submit(lambda learner: self._take(learner, stream, step))
+            future = self._worker.submit(lambda learner: self._take(learner, stream, item))
         else:
             # In lockstep, who sent it waits for the answer all the same.
             future = self._worker.submit(lambda learner: None)
@@ -188,19 +197,28 @@ class TrainingNode(Node):
         else:
             future.add_done_callback(self._report_failure)
 
-    def _take(self, learner: Learner, stream: int, step: Transition) -> None:
+    def _take(self, learner: Learner, stream: int, item: experience.Experience) -> None:
         """Store a transition; runs in the learner's thread."""
+        step, known = item.transition, True
         if step.kind is Kind.BEGIN:
             learner.begin(stream, step.frame, step.vector)
         elif step.kind is Kind.ABANDON:
             learner.abandon(stream)
         elif stream not in learner.replay.open_episodes:
             self._unopened += 1
+            known = False
         else:
             ended = step.ending
             learner.add(stream, step.action, step.reward,
                         ended is not None and ended.terminated,
                         ended is not None and not ended.terminated, step.frame, step.vector)
+        if self._record is None:
+            return
+        if known:
+            task = self._tasks.get(item.stream, {})
+            self._record.took(stream, item, task.get('observation', {}).get('speed_scale'))
+        else:
+            self._record.forget(stream)
 
     def _answer(self, done: Future, item: experience.Experience) -> None:
         """In lockstep, in the learner's thread: tell the vehicle that it may act."""
@@ -220,12 +238,11 @@ class TrainingNode(Node):
         done = learner.agent.total_it
         if done - self._updates_at_publication >= self.settings.publish_every:
             self._publish_weights(learner)
-            if self._writer is not None:
-                for name, value in self._losses.items():
-                    self._writer.add_scalar(f'learning/{name}', value, done)
 
     def _publish_weights(self, learner: Learner) -> None:
         version = self._versions.advance()
+        if self._record is not None:
+            self._record.published(version)
         self._updates_at_publication = learner.agent.total_it
         data = weights.encode(version, learner.agent.total_it,
                               export_policy(learner.agent, version))
@@ -326,17 +343,6 @@ class TrainingNode(Node):
         if ledger.lost:
             return Report(WARN, f'{ledger.lost} experiences were lost', values)
         return Report(OK, 'complete', values)
-
-
-def _event_writer(folder: str) -> Any:
-    if not folder:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise SettingsError('log_dir needs TensorBoard: install tensorboard, or leave log_dir '
-                            'empty') from None
-    return SummaryWriter(folder)
 
 
 class _RosHandler(logging.Handler):

@@ -135,8 +135,6 @@ class Run:
 
     def save(self) -> None:
         """Save everything durably."""
-        if self.log is not None:
-            self.log.flush()
         self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
             'episode': self.episode, 'seconds': self.seconds, 'best': self._best})).path
         self._saved = self.learner.transitions

@@ -76,6 +76,7 @@ def logged(tmp_path_factory):
     np.random.seed(0)
     drive(learner, 10, log)
     log.evaluated({'episodes': 4, 'completion': 0.5, 'completion_interval': 0.1, 'returned': 3.0,
+                   'returned_interval': 2.0, 'collisions_per_km': None,
                    'endings': {'arrival': 1, 'collision': 3}})
     log.close()
     return folder, learner
@@ -101,7 +102,8 @@ def test_what_is_written(found):
                 'age/transitions', 'rates/updates', 'rates/transitions', 'rates/logging',
                 'replay/size', 'progress/updates', 'progress/seconds', 'values/overestimation'):
         assert tag in found, sorted(found)
-    assert [step for step, _ in found['replay/size']][:5] == [10, 20, 30, 40, 50]
+    for tag in ('replay/size', 'progress/updates'):
+        assert [step for step, _ in found[tag]] == [10 * n for n in range(1, 13)]
     assert found['progress/seconds'][0] == (10, 2.5)
     # The updates that the hundredth makes due are still to come.
     assert dict(found['progress/updates'])[100] == (99 - 20) // 4
@@ -115,7 +117,8 @@ def test_evaluations_and_how_they_ended(found):
     assert {tag: points for tag, points in found.items() if tag.startswith('evaluation/')} == {
         'evaluation/episodes': [(120, 4.0)], 'evaluation/completion': [(120, 0.5)],
         'evaluation/completion_interval': [(120, pytest.approx(0.1))],
-        'evaluation/return': [(120, 3.0)], 'evaluation/endings/arrival': [(120, 0.25)],
+        'evaluation/return': [(120, 3.0)], 'evaluation/return_interval': [(120, 2.0)],
+        'evaluation/endings/arrival': [(120, 0.25)],
         'evaluation/endings/collision': [(120, 0.75)]}
 
 
@@ -184,10 +187,11 @@ def test_a_run_that_goes_back_to_a_checkpoint_is_one_curve(tmp_path, found):
     first = make_learner(tmp_path / 'replay')
     log = TrainingLog(events, first, every=10, examine_every=20)
     drive(first, 4, log)
-    log.flush()
     folder.save(first.agent, **first.parts({}))
+    written = read(events)
+    assert written['episode/return'][-1][0] == 48, 'a kill now would leave a gap'
     drive(first, 2, log)
-    log.flush()
+    log.saving()
     first.close()
     second = make_learner(tmp_path / 'replay')
     second.load(folder)
@@ -218,7 +222,7 @@ def test_going_back_while_it_runs(tmp_path):
 
 def test_ages(tmp_path):
     learner = make_learner()
-    log = TrainingLog(tmp_path, learner, every=1)
+    log = TrainingLog(tmp_path, learner)
     learner.begin(0, np.zeros((84, 84), np.uint8), np.zeros(23))
     for _ in range(3):
         learner.add(0, np.zeros(2), 0.0, False, False, np.zeros((84, 84), np.uint8), np.zeros(23))

@@ -10,6 +10,7 @@ import pytest
 from stack import Diagnosed, hear_progress, LEARNER, Lifecycle, POLICY, Service, START, TRAINER
 from std_msgs.msg import String, UInt8MultiArray
 from support import make_graph
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 import torch
 
 from av_td3_ros.driving.driver import Kind, Transition
@@ -107,7 +108,8 @@ def graph(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trainer(graph, tmp_path_factory):
-    return Trainer(graph, tmp_path_factory.mktemp('root') / 'checkpoints', publish_every=10)
+    root = tmp_path_factory.mktemp('root')
+    return Trainer(graph, root / 'checkpoints', publish_every=10, log_dir=str(root / 'events'))
 
 
 @pytest.fixture(scope='module')
@@ -192,6 +194,20 @@ def test_a_save_is_durable_and_names_file_and_iteration(trainer):
     # A task with sections that are none did no harm.
     assert isinstance(content['config']['networks'], dict)
     assert (trainer.folder / 'latest').resolve() == path
+
+
+def test_tensorboard_is_told(trainer):
+    """Whatever led to a checkpoint is in the event files by then."""
+    events = EventAccumulator(str(trainer.folder.parent / 'events'))
+    events.Reload()
+    first = {tag: (events.Scalars(tag)[0].step, events.Scalars(tag)[0].value)
+             for tag in events.Tags()['scalars']}
+    assert first['episode/success'] == (30, 1.0) and first['episode/steps'] == (30, 30.0)
+    assert first['terms/progress'] == (30, pytest.approx(30 * 0.4))
+    assert first['episode/duration'] == (30, pytest.approx(30 * 0.05))
+    # Lost experience leaves episodes without a figure: 34 to 38 is the next whole one.
+    assert events.Scalars('episode/return')[1].step == 38
+    assert {'values/overestimation', 'values/q1'} <= set(first)
 
 
 def test_names_are_read_at_the_moment_of_the_call(trainer):

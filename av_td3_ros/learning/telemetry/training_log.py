@@ -74,6 +74,7 @@ class TrainingLog:
         self._open.clear()
         self._sums.clear()
         self._counts.clear()
+        self._told = -1
         self._written = learner.transitions // self._every
         self._examined = learner.transitions // self._examine_every
         self._mark = (time.monotonic(), learner.transitions, learner.agent.total_it, self.spent)
@@ -120,6 +121,11 @@ class TrainingLog:
             self._start_over()
             self._do(lambda file: file.rewind(self._learner.transitions + 1))
 
+    def saving(self) -> None:
+        """Hand everything to the system: what led to a checkpoint must not be missing later."""
+        with self._timed():
+            self._do(EventFile.flush)
+
     # Told by the owner
 
     def episode(self, figures: Mapping[str, float]) -> None:
@@ -130,7 +136,7 @@ class TrainingLog:
     def evaluated(self, summary: Mapping[str, Any]) -> None:
         """Write an evaluation: numbers by name, and of ``endings`` each one's share."""
         with self._timed():
-            figures = {f'evaluation/{"return" if name == "returned" else name}': float(value)
+            figures = {f'evaluation/{name.replace("returned", "return")}': float(value)
                        for name, value in summary.items()
                        if isinstance(value, (int, float, np.number))}
             endings = summary.get('endings') or {}
@@ -143,15 +149,10 @@ class TrainingLog:
         """Take note of how many updates old the weights were that a transition came from."""
         self._add('age/weights', updates_behind)
 
-    def flush(self) -> None:
-        """Hand everything to the system; to be called before each checkpoint is made."""
-        with self._timed():
-            self._do(EventFile.flush)
-
     def close(self) -> None:
         """Write what is left and close the file."""
         with self._timed():
-            if self._sums:
+            if self._sums and self._learner.transitions != self._mark[1]:
                 self._write_means()
             self._do(EventFile.close)
             self._file = None
@@ -164,6 +165,10 @@ class TrainingLog:
         self._counts[tag] += 1
 
     def _progress(self) -> dict[str, float]:
+        """Return how far the run is, unless that has been written of this very step."""
+        if self._told == self._learner.transitions:
+            return {}
+        self._told = self._learner.transitions
         return {'progress/seconds': self._seconds(),
                 'progress/updates': self._learner.agent.total_it}
 
