@@ -35,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .durable import make_folder, REAL, remove_leftovers, write_bytes_durably
 from .replay_pages import LargePages
 from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
@@ -70,8 +71,9 @@ class DirectoryStore(MemoryStore):
             raise
 
     def _open(self, layout: Layout) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         self._lock()
+        remove_leftovers(self.path)
         header = self.path / 'replay.json'
         if not header.exists():
             self._create(layout, header)
@@ -114,24 +116,19 @@ class DirectoryStore(MemoryStore):
         if layout.frame_bytes:
             sizes['frames.bin'] = layout.slots * layout.frame_bytes
         for name, size in sizes.items():
-            with open(self.path / name, 'wb') as file:
-                file.truncate(size)
+            file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC,
+                           0o666)
+            try:
+                os.ftruncate(file, size)
                 if name == 'commits.bin':
-                    file.write(Commit().pack())
-                file.flush()
-                os.fsync(file.fileno())
-        temporary = header.with_suffix('.tmp')
-        with open(temporary, 'w', encoding='utf-8') as file:
-            json.dump({'format': _FORMAT, 'version': _VERSION, **_describe(layout)}, file,
-                      indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, header)
-        directory = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+                    _write(file, memoryview(Commit().pack()), 0)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        # Or a crash could leave the header's name and not theirs.
+        REAL.fsync_folder(self.path)
+        write_bytes_durably(header, json.dumps(
+            {'format': _FORMAT, 'version': _VERSION, **_describe(layout)}, indent=1).encode())
 
     def _check(self, layout: Layout, header: Path) -> None:
         try:
