@@ -57,7 +57,7 @@ setup(
             'scenariogeneration>=0.14',
             'scipy>=1.8',
         ],
-        'training': ['tensorboard>=2.8'],
+        'training': ['matplotlib>=3.5', 'tensorboard>=2.8'],
         # For comparisons in benchmarks/ only.
         'benchmarks': ['gymnasium[mujoco]>=1.0', 'stable-baselines3>=2.3'],
         'test': [
@@ -73,6 +73,7 @@ setup(
     zip_safe=False,
     entry_points={
         'console_scripts': [
+            'compare_runs = av_td3_ros.training.compare_runs:main',
             'evaluate_policy = av_td3_ros.training.evaluate:main',
             'guard_node = av_td3_ros.nodes.guard:main',
             'inspect_checkpoint = av_td3_ros.learning.inspect_checkpoint:main',
