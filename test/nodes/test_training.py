@@ -4,6 +4,7 @@
 
 import json
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -297,6 +298,44 @@ def test_a_full_disk(trainer):
     assert not answer.success and 'EFBIG' in answer.message, answer.message
     assert sorted(path.name for path in trainer.folder.iterdir()) == before
     assert trainer.load().success and trainer.save().success
+
+
+@pytest.fixture
+def small_disk(trainer):
+    """Lay a disk of 64 kB over the folder of the checkpoints."""
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', trainer.folder],
+                             capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f'no file system can be mounted here: {mounted.stderr.strip()}')
+    try:
+        yield
+    finally:
+        subprocess.run(['umount', '--lazy', trainer.folder], check=True)
+
+
+def test_learning_goes_on_beside_a_disk_that_is_full(trainer, vehicle, small_disk):
+    before = int(trainer.diagnosed.fresh(LEARNING)['transitions'])
+    futures = [trainer.save.send() for _ in range(2)]
+    vehicle.drive(6)
+    for future in futures:
+        answer = trainer.save.wait(future)
+        assert not answer.success
+        assert 'ENOSPC' in answer.message or 'under way' in answer.message, answer.message
+    answer = trainer.save()
+    assert not answer.success and 'ENOSPC (No space left on device)' in answer.message
+    assert list(trainer.folder.iterdir()) == []
+    trainer.learned(before + 6)
+    with open(trainer.folder / 'whatever', 'wb') as file, pytest.raises(OSError, match='space'):
+        file.write(bytes(1 << 20))
+    answer = trainer.save()
+    assert not answer.success and 'ENOSPC' in answer.message, answer.message
+
+
+def test_saving_works_again_when_there_is_room(trainer):
+    answer = trainer.save()
+    assert answer.success, answer.message
+    assert not [path for path in trainer.folder.iterdir() if path.suffix == '.tmp']
+    assert trainer.load().success
 
 
 # Both nodes
