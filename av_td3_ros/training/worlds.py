@@ -62,12 +62,12 @@ class World:
 
     @property
     def frame(self) -> np.ndarray:
-        """The newest frame that the policy saw, (84, 84) uint8."""
+        """Return the newest frame that the policy saw, (84, 84) uint8."""
         return self.env.task.frame
 
     @property
     def vector(self) -> np.ndarray:
-        """The vector of the newest observation, (23,) float32."""
+        """Return the vector of the newest observation, (23,) float32."""
         return self._observation['vector']
 
     def step(self, drive: Driver) -> Transition:
