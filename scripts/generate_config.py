@@ -55,10 +55,12 @@ NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
 
 # A simulation that waits for a command each tick loses no picture, however slow the policy is.
 _WAITING = {'synchronous_mode_wait_for_vehicle_control_command': True}
+# The launch files start the guard too.
+_GUARDED = {'expect_guard': True}
 # What learns to drive in the embedded town (docs/learning.md); the declarations' defaults are
 # those of plain TD3.
-_TASK = {'action.repeat': 2, 'action.max_steer': 0.6}
-_EXPLORATION = {'exploration.expl_noise': 0.3, 'exploration.steer_share': 0.6}
+_TASK = {'action.repeat': 2, 'action.max_steer': 0.8}
+_EXPLORATION = {'exploration.expl_noise': 0.3, 'exploration.steer_share': 0.45}
 _LEARNING = {'algorithm.discount': 0.98, 'algorithm.n_step': 3, 'algorithm.learning_starts': 3000,
              'algorithm.actor_starts': 1000, 'networks.actor.learning_rate': 1e-4,
              'networks.cnn.actor_cnn_lr': 1e-4}
@@ -66,12 +68,13 @@ FILES: dict[str, dict[str, Any]] = {
     'training.yaml': {
         'title': 'Training: the car drives episodes, and learns from them.',
         'launch': 'training.launch.py', 'nodes': (POLICY, TRAINER, SIMULATOR, GUARD, TRAIN),
-        'values': {POLICY: {'training': True, 'lockstep': True, **_TASK, **_EXPLORATION},
+        'values': {POLICY: {'training': True, 'lockstep': True, **_GUARDED, **_TASK,
+                            **_EXPLORATION},
                    TRAINER: {'lockstep': True, **_LEARNING}, SIMULATOR: _WAITING}},
     'driving.yaml': {
         'title': 'Driving: the car follows the route that it is given, and learns nothing.',
         'launch': 'driving.launch.py', 'nodes': (POLICY, SIMULATOR, GUARD),
-        'values': {POLICY: {'training': False, **_TASK}, SIMULATOR: _WAITING}},
+        'values': {POLICY: {'training': False, **_GUARDED, **_TASK}, SIMULATOR: _WAITING}},
 }
 
 

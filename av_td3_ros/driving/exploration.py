@@ -68,7 +68,7 @@ class Exploration:
         return self.disturb(action, self.scale(transitions))
 
     def disturb(self, action: np.ndarray, scale: float) -> np.ndarray:
-        """Return an action (2,) with noise of a standard deviation, clipped to [-1, 1], float32."""
+        """Return an action (2,) with noise of a given size, clipped to [-1, 1], float32."""
         return self._clip(action + scale * self._next())
 
     def _next(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The reward: eight terms, each measured in SI units, each with a weight.
+The reward: nine terms, each measured in SI units, each with a weight.
 
 The weights bring the terms to one scale: a second of good driving is worth about as much as the
 penalties that a second of poor driving can earn, so that clipped double Q-learning does not find
@@ -25,9 +25,11 @@ class RewardSettings:
 
     progress: float = setting(0.3, 'given per m of progress along the route', ge=0.0, le=100.0)
     speed: float = setting(
-        0.1, 'taken per m driven less or more than at the speed limit', ge=0.0, le=100.0)
+        0.1, 'taken per m driven less than at the speed limit', ge=0.0, le=100.0)
+    speeding: float = setting(
+        0.5, 'taken per m driven more than at the speed limit', ge=0.0, le=100.0)
     lane_keeping: float = setting(
-        0.4, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
+        0.6, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
     edge: float = setting(
         2.0, "taken per s and wheel over the road's edge", ge=0.0, le=100.0)
     comfort: float = setting(
@@ -44,14 +46,16 @@ class RewardTerms:
     What one step measured, in SI units and before any weight.
 
     progress: m along the route, backwards negative, at most what the speed limit allows, so that
-    speeding earns nothing. speed: difference to the speed limit in m/s times s: what standing
-    still costs. lane_keeping: lateral deviation in m times s. edge: wheels off the drivable
-    surface times s. comfort: m/s^2, by how much the acceleration in the plane changed (jerk times
-    time). collision, off_road, arrival: 1 where it happened.
+    speeding earns nothing. speed: what is missing to the speed limit in m/s, times s: what
+    standing still costs. speeding: what is beyond it, likewise. lane_keeping: lateral deviation in
+    m times s. edge: wheels off the drivable surface times s. comfort: m/s^2, by how much the
+    acceleration in the plane changed (jerk times time). collision, off_road, arrival: 1 where it
+    happened.
     """
 
     progress: float = 0.0
     speed: float = 0.0
+    speeding: float = 0.0
     lane_keeping: float = 0.0
     edge: float = 0.0
     comfort: float = 0.0
@@ -64,6 +68,7 @@ class RewardTerms:
         return {
             'progress': self.progress * settings.progress,
             'speed': -self.speed * settings.speed,
+            'speeding': -self.speeding * settings.speeding,
             'lane_keeping': -self.lane_keeping * settings.lane_keeping,
             'edge': -self.edge * settings.edge,
             'comfort': -self.comfort * settings.comfort,
@@ -114,7 +119,8 @@ class RewardMeter:
         limit = self._settings.speed_limit
         return RewardTerms(
             progress=min(position.distance - place.distance, limit * dt),
-            speed=abs(state.speed - limit) * dt,
+            speed=max(limit - state.speed, 0.0) * dt,
+            speeding=max(state.speed - limit, 0.0) * dt,
             lane_keeping=abs(position.lateral) * dt,
             edge=edge,
             comfort=change,

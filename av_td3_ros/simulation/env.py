@@ -21,6 +21,7 @@ from av_td3_ros.driving.route import Route
 from av_td3_ros.driving.task import DrivingTask, TaskSettings, Tick
 from av_td3_ros.simulation.camera import Camera, CameraSettings
 from av_td3_ros.simulation.town import default_town, Town
+from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.simulation.world import Collision, World
 
 TICK = 0.05
@@ -38,7 +39,8 @@ class TownEnv(gymnasium.Env):
     vehicles: number of other cars. image_size: the camera's (width, height) in pixels before
     the reduction to 84x84. seed: of the first episode where ``reset`` is given none; the same
     seed gives the same episode. camera: mounting and field of view; its size gives way to
-    ``image_size``. blank_camera: give a black image, to find out what the camera is worth.
+    ``image_size``. traffic: how the other cars drive. blank_camera: give a black image, to find
+    out what the camera is worth.
 
     ``reset`` takes ``options``: ``start`` and ``goal`` (:class:`Pose`) for a fixed route,
     ``lengths`` (shortest, longest, m) of a drawn one, ``vehicles`` for another number of other
@@ -51,7 +53,8 @@ class TownEnv(gymnasium.Env):
     def __init__(self, town: str | Path | Town | None = None, *, vehicles: int = 0,
                  image_size: tuple[int, int] = (256, 192), seed: int = 0,
                  settings: TaskSettings | None = None, camera: CameraSettings | None = None,
-                 blank_camera: bool = False, render_mode: str | None = None) -> None:
+                 traffic: TrafficSettings | None = None, blank_camera: bool = False,
+                 render_mode: str | None = None) -> None:
         self.settings = settings or TaskSettings()
         self.town = town if isinstance(town, Town) else Town.load(town or default_town())
         if vehicles < 0:
@@ -60,7 +63,7 @@ class TownEnv(gymnasium.Env):
         look = camera or CameraSettings()
         self.camera = Camera(
             self.town, dataclasses.replace(look, width=width, height=height), seed=seed)
-        self.world = World(self.town, seed=seed, vehicles=vehicles, dt=TICK)
+        self.world = World(self.town, seed=seed, vehicles=vehicles, dt=TICK, traffic=traffic)
         self.task = DrivingTask(self.settings, on_road=self.town.on_road)
         self.blank_camera = blank_camera
         self.render_mode = render_mode

@@ -25,6 +25,9 @@ class SimulationSettings:
     """The environments that ``train`` runs."""
 
     vehicles: int = setting(0, 'other cars in the town', ge=0, le=1000)
+    traffic_speed: float = setting(
+        9.0, 'speed that the other cars like to drive at, give or take a fifth, m/s', ge=0.5,
+        le=40.0)
     worlds: int = setting(1, 'environments side by side, at least one for each town; a checkpoint '
                           'waits for the episodes of all', ge=1, le=64)
     image_width: int = setting(160, "width of the camera's image before the reduction to 84x84",

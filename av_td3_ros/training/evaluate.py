@@ -29,6 +29,7 @@ from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import Town, town_path, TownError
+from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.training.configuration import full_config, read_run_settings
 from av_td3_ros.training.expert import Expert
 
@@ -127,6 +128,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--routes', type=int, default=20)
     parser.add_argument('--seed', type=int, default=1000)
     parser.add_argument('--vehicles', type=int, default=0, help='other cars')
+    parser.add_argument('--traffic-speed', type=float, default=9.0,
+                        help='speed that the other cars like, m/s (%(default)s)')
     parser.add_argument('--lengths', type=float, nargs=2, default=(100.0, 400.0),
                         metavar=('MIN', 'MAX'), help='lengths of the routes, m')
     parser.add_argument('--size', type=int, nargs=2, default=(800, 600),
@@ -136,6 +139,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(args)
     if options.routes < 1:
         parser.error('--routes must be at least 1')
+    if not 0.5 <= options.traffic_speed <= 40.0:
+        parser.error('--traffic-speed must be between 0.5 and 40')
     if options.seed < 0 or options.vehicles < 0:
         parser.error('--seed and --vehicles must not be negative')
     if not 0.0 < options.lengths[0] <= options.lengths[1] < math.inf:
@@ -153,6 +158,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         town = Town.load(options.town or town_path('town_b'))
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
                       settings=trained_task(config, TaskSettings()),
+                      traffic=TrafficSettings(speed=options.traffic_speed),
                       blank_camera=options.blank_camera or expert)
         if expert:
             act: Callable[[Observation], np.ndarray] = Expert(env).act
@@ -176,8 +182,8 @@ def main(args: Sequence[str] | None = None) -> int | str:
               f'{e.duration:6.1f} {e.mean_speed:5.2f} {e.mean_lateral:9.2f}')
     for name in ('completion', 'success', 'mean_speed', 'mean_lateral', 'returned'):
         print(f'{name}: {summary[name]:.3f} +- {summary[f"{name}_interval"]:.3f}')
-    print(f'collisions: {summary["endings"].get("collision", 0)} in {summary["distance"] / 1e3:.1f} '
-          'km')
+    hits = summary['endings'].get('collision', 0)
+    print(f'collisions: {hits} in {summary["distance"] / 1e3:.1f} km')
     return 0
 
 

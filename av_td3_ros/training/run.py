@@ -55,6 +55,8 @@ class Run:
         self.episode = 0
         self._before = 0.0
         self._began = time.monotonic()
+        self._cpu_before, self._cpu_began = 0.0, time.process_time()
+        self.evaluated_at = 0
         self._best = float('-inf')
         self._episodes: collections.deque[dict[str, Any]] = collections.deque(maxlen=_WINDOW)
         self._losses: dict[str, float] = {}
@@ -79,6 +81,11 @@ class Run:
     def seconds(self) -> float:
         """Wall time of training in all, resumed runs included, s."""
         return self._before + time.monotonic() - self._began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of training in all, resumed runs included, s."""
+        return self._cpu_before + time.process_time() - self._cpu_began
 
     def _check(self, resume: bool) -> None:
         path = self.folder / 'settings.yaml'
@@ -106,7 +113,9 @@ class Run:
         progress = loaded.extra
         self.episode = int(progress['episode'])
         self._before = float(progress['seconds'])
+        self._cpu_before = float(progress.get('cpu_seconds', 0.0))
         self._best = float(progress['best'])
+        self.evaluated_at = int(progress.get('evaluated_at', self.learner.transitions))
         for name in ('episodes', 'evaluations'):
             self._cut(name)
         logger.info('going on at %d transitions, %d updates', self.learner.transitions,
@@ -136,7 +145,8 @@ class Run:
     def save(self) -> None:
         """Save everything durably."""
         self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
-            'episode': self.episode, 'seconds': self.seconds, 'best': self._best})).path
+            'episode': self.episode, 'seconds': self.seconds, 'cpu_seconds': self.cpu_seconds,
+            'best': self._best, 'evaluated_at': self.evaluated_at})).path
         self._saved = self.learner.transitions
 
     def note(self, report: Mapping[str, float]) -> None:
@@ -156,6 +166,7 @@ class Run:
     def evaluated(self, summary: Mapping[str, Any]) -> bool:
         """Record an evaluation; keep the best policy apart, and return whether this is it."""
         self._write('evaluations', summary)
+        self.evaluated_at = self.learner.transitions
         score = float(summary['success']) + float(summary['completion'])
         if self.log is not None:
             self.log.evaluated({**summary, 'score': score})
@@ -168,7 +179,8 @@ class Run:
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         line = {'transitions': self.learner.transitions, 'updates': self.learner.agent.total_it,
-                'seconds': round(self.seconds, 1), **record}
+                'seconds': round(self.seconds, 1), 'cpu_seconds': round(self.cpu_seconds, 1),
+                **record}
         with open(self.folder / f'{name}.jsonl', 'a', encoding='utf-8') as file:
             file.write(json.dumps(line) + '\n')
 

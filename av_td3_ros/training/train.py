@@ -122,20 +122,18 @@ class Trainer:
         """Train until ``steps`` transitions or ``seconds`` of training; return 0."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        learner, every = self.run.learner, self.settings.evaluation.every
+        learner = self.run.learner
         self._demonstrate()
-        evaluated = learner.transitions // every if every else 0
+        self._evaluate_if_due()
         saved = time.monotonic()
         while learner.transitions < steps and self.run.seconds < seconds and not self._stop:
             self._round(steps, self._drive, learner.add)
-            if every and learner.transitions // every > evaluated and not self._stop:
-                evaluated = learner.transitions // every
-                self._evaluate()
+            self._evaluate_if_due()
             if self.run.save_due \
                     or time.monotonic() - saved > self.settings.evaluation.checkpoint_seconds:
                 self.run.save()
                 saved = time.monotonic()
-        if not self._stop:
+        if not self._stop and self.run.evaluated_at < learner.transitions:
             self._evaluate()
         self.run.save()
         logger.info('saved %s', self.run.newest)
@@ -198,6 +196,12 @@ class Trainer:
         self._show(steps)
 
     # Telling
+
+    def _evaluate_if_due(self) -> None:
+        every, run = self.settings.evaluation.every, self.run
+        if every and run.learner.transitions // every > run.evaluated_at // every \
+                and not self._stop:
+            self._evaluate()
 
     def _evaluate(self) -> None:
         found = evaluate(self.eval_env, self.run.learner.agent.act, self.routes,

@@ -12,6 +12,7 @@ from av_td3_ros.driving.exploration import Exploration
 from av_td3_ros.driving.observation import Observation
 from av_td3_ros.simulation.env import TownEnv
 from av_td3_ros.simulation.town import Town
+from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.training.configuration import RunSettings
 
 _SPREAD = 50.0     # m between the shortest and the longest route of a curriculum's beginning
@@ -24,6 +25,7 @@ def make_environment(town: Town, settings: RunSettings, seed: int) -> TownEnv:
     simulation = settings.simulation
     return TownEnv(town, vehicles=simulation.vehicles, seed=seed, settings=settings.task,
                    image_size=(simulation.image_width, simulation.image_height),
+                   traffic=TrafficSettings(speed=simulation.traffic_speed),
                    blank_camera=simulation.blank_camera)
 
 

@@ -10,8 +10,9 @@ from shapes import state
 from av_td3_ros.driving.reward import RewardMeter, RewardSettings, RewardTerms, TERMS
 from av_td3_ros.driving.route import RoutePosition
 
-SETTINGS = RewardSettings(progress=0.2, speed=0.1, lane_keeping=0.4, edge=1.5, comfort=0.005,
-                          collision=2.0, off_road=3.0, arrival=4.0, speed_limit=8.0)
+SETTINGS = RewardSettings(
+    progress=0.2, speed=0.1, speeding=0.25, lane_keeping=0.4, edge=1.5, comfort=0.005,
+    collision=2.0, off_road=3.0, arrival=4.0, speed_limit=8.0)
 
 
 def measure(states, places, **events):
@@ -28,8 +29,7 @@ def test_a_steady_drive_at_the_limit():
     terms = measure([state(tick=t, speed=speed) for t in (0, 1, 2)],
                     [(0.0, 0.0, 0.0), (0.4, 0.0, 0.0), (0.8, 0.0, 0.0)])
     assert dataclasses.asdict(terms) == pytest.approx({
-        'progress': 0.4, 'speed': 0.0, 'lane_keeping': 0.0, 'edge': 0.0, 'comfort': 0.0, 'collision': 0.0,
-        'off_road': 0.0, 'arrival': 0.0}, abs=1e-9)
+        **dict.fromkeys(TERMS, 0.0), 'progress': 0.4}, abs=1e-9)
     # 8 m/s earn 1.6 a second.
     assert terms.reward(SETTINGS) / 0.05 == pytest.approx(0.2 * 8.0)
 
@@ -38,7 +38,7 @@ def test_speeding_earns_nothing_and_costs():
     terms = measure([state(tick=t, speed=20.0) for t in (0, 1)],
                     [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0)])
     assert terms.progress == pytest.approx(8.0 * 0.05)
-    assert terms.speed == pytest.approx(12.0 * 0.05)
+    assert terms.speeding == pytest.approx(12.0 * 0.05) and terms.speed == 0.0
 
 
 def test_backwards_is_negative_progress():
@@ -47,7 +47,8 @@ def test_backwards_is_negative_progress():
 
 def test_standing_still_costs_what_the_limit_says():
     terms = measure([state(), state(tick=20)], [(3.0, 0.0, 0.0), (3.0, 0.0, 0.0)])
-    assert terms.speed == pytest.approx(8.0) and terms.progress == 0.0
+    assert terms.speed == pytest.approx(8.0)
+    assert terms.progress == terms.speeding == 0.0
     assert terms.reward(SETTINGS) == pytest.approx(-0.8)
 
 
@@ -82,7 +83,7 @@ def test_the_reward_is_the_sum_of_its_weighted_terms():
     shares = terms.weighted(SETTINGS)
     assert tuple(shares) == TERMS
     assert terms.reward(SETTINGS) == pytest.approx(
-        0.2 * 1 - 0.1 * 2 - 0.4 * 3 - 0.005 * 4 - 2.0 * 5 - 3.0 * 6 + 4.0 * 7)
+        0.2 * 1 - 0.1 * 2 - 0.25 * 3 - 0.4 * 4 - 1.5 * 5 - 0.005 * 6 - 2.0 * 7 - 3.0 * 8 + 4.0 * 9)
     # Every weight takes effect, each on its own term.
     for name in TERMS:
         other = dataclasses.replace(SETTINGS, **{name: getattr(SETTINGS, name) + 0.5})

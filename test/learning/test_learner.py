@@ -172,3 +172,53 @@ def test_abandoned_episodes_are_not_gone_on_with():
         learner.add(5, np.zeros(2, np.float32), 0.0, False, False,
                     np.zeros((84, 84), np.uint8), np.zeros(23, np.float32))
     assert learner.transitions == 0
+
+
+def demonstrate(learner, count):
+    experience = Experience(learner)
+    kept, learner.add = learner.add, learner.demonstrate
+    try:
+        experience.go(count)
+    finally:
+        learner.add = kept
+    return experience
+
+
+def test_demonstrations_are_marked_and_make_no_update_due():
+    learner = make(imitation=0.4, learning_starts=10)
+    shown = demonstrate(learner, 48)
+    assert learner.demonstrations == learner.transitions == 44 and learner.due == 0
+    assert learner.learning
+    learner.owe(3)
+    assert learner.due == 3
+    assert 'imitation_loss' in [learner.update(), learner.update()][1]
+    Experience(learner, shown.rng).go(48)
+    marked = []
+    learner.agent.update = lambda batch, demonstrated: marked.append(
+        (demonstrated.numpy().copy(), batch.rows.copy()))
+    for _ in range(50):
+        learner.update()
+    flags, rows = (np.concatenate(part) for part in zip(*marked))
+    assert np.array_equal(flags, rows < 48) and 0.3 < flags.mean() < 0.7
+    with pytest.raises(RuntimeError, match='before other experience'):
+        learner.demonstrate(0, np.zeros(2), 0.0, False, False, np.zeros((84, 84), np.uint8),
+                            np.zeros(23))
+
+
+def test_what_was_demonstrated_is_known_after_a_resume(tmp_path):
+    learner = make(tmp_path, imitation=0.4)
+    demonstrate(learner, 48)
+    folder = CheckpointFolder(tmp_path / 'checkpoints')
+    folder.save(learner.agent, **learner.parts({}))
+    learner.close()
+    again = make(tmp_path, imitation=0.4)
+    again.load(folder)
+    assert again.demonstrations == 44
+    again.owe(2)
+    assert 'imitation_loss' in [again.update(), again.update()][1]
+    # A state of a version that knew no demonstrations.
+    state = {name: value for name, value in again.state_dict().items()
+             if not name.startswith('demonstrat')}
+    again.load_state_dict(state)
+    assert again.demonstrations == 0
+    again.close()

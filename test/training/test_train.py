@@ -26,7 +26,8 @@ SMALL = {
     'networks.actor.hidden_layers': '[16, 16]', 'networks.critic.hidden_layers': '[16, 16]',
     'simulation.image_width': 96, 'simulation.image_height': 84, 'simulation.vehicles': 2,
     'episode.max_duration': 1.0, 'evaluation.every': 40, 'evaluation.routes': 1,
-    'evaluation.checkpoint_seconds': 1.0}
+    'evaluation.checkpoint_seconds': 1.0, 'simulation.worlds': 2,
+    'demonstrations.transitions': 36, 'demonstrations.updates': 6, 'algorithm.imitation': 0.4}
 
 
 def command(out, *arguments, steps=100, **settings):
@@ -69,7 +70,7 @@ def lines(out, name):
     path = out / f'{name}.jsonl'
     found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     for line in found:
-        line.pop('seconds')
+        del line['seconds'], line['cpu_seconds']
     return found
 
 
@@ -111,7 +112,10 @@ def unbroken(tmp_path_factory):
 def test_a_short_run_leaves_what_is_needed(unbroken):
     content = checkpoint(unbroken)
     assert content['exploration']['transitions'] >= 100
-    assert content['total_it'] == (content['exploration']['transitions'] - 30) // 4
+    shown, all_of_them = (content['exploration'][name]
+                          for name in ('demonstrations', 'transitions'))
+    assert 36 <= shown < 36 + 2 * 10
+    assert content['total_it'] == 6 + (all_of_them - shown) // 4
     settings = yaml.safe_load((unbroken / 'settings.yaml').read_text())
     assert settings['algorithm']['batch_size'] == 4 and 'version' in settings
     episodes, evaluations = lines(unbroken, 'episodes'), lines(unbroken, 'evaluations')
