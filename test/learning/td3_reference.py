@@ -92,7 +92,7 @@ class ReferenceTD3:
             return
         squashed = np.tanh(self.actor.forward(state))
         self.q[0].forward(np.hstack([state, self.max_action * squashed]))
-        upstream = -np.ones((len(state), 1)) / len(state)
+        upstream = -np.ones_like(reward) / len(state)
         _, by_input = self.q[0].backward(upstream)
         by_action = by_input[:, state.shape[1]:]
         by_output = by_action * self.max_action * (1.0 - squashed ** 2)
