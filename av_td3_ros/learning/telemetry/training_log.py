@@ -50,9 +50,11 @@ class TrainingLog:
 
     Learning goes on as if nobody watched: no random number of it is drawn here, and where the disk
     refuses, a warning is given and nothing more is written. All calls come from one thread.
-    :attr:`spent` is the time taken by all of this, s. Raises :class:`.EventFileError` where
-    TensorBoard is missing.
+    :attr:`spent` is the time taken by all of this, s, by :attr:`clock`. Raises
+    :class:`.EventFileError` where TensorBoard is missing.
     """
+
+    clock: Callable[[], float] = staticmethod(time.perf_counter)
 
     def __init__(self, folder: Path, learner: Learner, *,
                  seconds: Callable[[], float] | None = None, every: int = 200,
@@ -224,11 +226,11 @@ class TrainingLog:
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun = self.clock()
         try:
             yield
         finally:
-            self.spent += time.perf_counter() - begun
+            self.spent += self.clock() - begun
 
 
 def open_log(folder: Path, learner: Learner, *, wanted: bool | None = None,
