@@ -3,6 +3,8 @@
 """What a training's log says of a learner, and that the learner learns as if it were not there."""
 
 import logging
+from pathlib import Path
+import re
 
 from agents import batch_for, fingerprint, flat_agent, image_agent
 from events_support import read
@@ -11,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 
+from av_td3_ros.driving.figures import episode_figures
+from av_td3_ros.driving.reward import TERMS
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.encoders import get_cnn_extractor
 from av_td3_ros.learning.learner import Learner, LearnerSettings, TrainingSettings
@@ -111,6 +115,20 @@ def test_what_is_written(found):
                                           if points[0][0] <= 20}
     assert dict(found['rates/updates'])[10] == 0.0 < dict(found['rates/updates'])[60]
     assert 0.0 < dict(found['rates/logging'])[60] < 1.0
+
+
+def test_every_tag_is_documented(found):
+    text = (Path(__file__).resolve().parents[2] / 'docs' / 'learning.md').read_text()
+    section = text.split('## Watching a training')[1].split('\n## ')[0]
+    listed = {tag for row in section.splitlines() if row.startswith('| `')
+              for tag in re.findall('`([^`]+)`', row.split('|')[1])}
+    patterns = [re.sub('[A-Z]+', '[^/]+', tag) for tag in listed]
+    record = {'ending': 'time', 'return': 0.0, 'completion': 0.0, 'steps': 1, 'duration': 1.0,
+              'mean_speed': 1.0, **dict.fromkeys(TERMS, 0.0)}
+    tags = {*found, *episode_figures(record), 'age/weights'}
+    assert len(tags) > 50
+    assert not [tag for tag in tags
+                if not any(re.fullmatch(pattern, tag) for pattern in patterns)]
 
 
 def test_evaluations_and_how_they_ended(found):

@@ -173,6 +173,16 @@ def test_settings_of_the_same_name_are_told_apart(tmp_path):
                                                            'a.size=1, b.size=1']
 
 
+def test_groups_of_long_names_are_named_below_the_table(tmp_path, capsys):
+    folders = [make_run(tmp_path / name, 0, until=1000, simulation={'a_long_name': name * 40})
+               for name in 'xy']
+    assert run_main(*folders, '--out', tmp_path / 'out') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith('(1)    1      evaluation/completion')
+    assert f'(2) a_long_name={"y" * 40}' in lines
+    assert max(map(len, lines[:5])) < 140
+
+
 def test_the_same_seed_twice_is_said(tmp_path, capsys):
     folders = [make_run(tmp_path / name, 3, until=1000) for name in 'ab']
     assert run_main(*folders, folders[0], '--out', tmp_path / 'out', '--no-plot') == 0

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+import textwrap
 from typing import Any, Sequence
 
 import numpy as np
@@ -16,12 +18,14 @@ MISSING = 'curves need Matplotlib: pip install matplotlib, or use --no-plot'
 BANDS = {'range': 'band: least to greatest of the seeds',
          'bootstrap': 'band: 95 % interval of the mean (bootstrap over the seeds)'}
 
+_LONG, _WIDE = 32, 130     # characters of a label: most beside others, most in a line
+
 _UNITS = {
     'completion': 'share of the route', 'success': 'share of the episodes',
     'collision': 'share of the episodes', 'off_road': 'share of the episodes',
     'return': 'reward', 'mean_speed': 'm/s', 'duration': 's', 'steps': 'decisions',
     'mean_lateral': 'm', 'collisions_per_km': '1/km', 'distance': 'm',
-    'progress': 'm', 'speed': 'm', 'lane_keeping': 'm s', 'edge': 'wheels s', 'comfort': 'm/s²'}
+    'progress': 'm', 'speed': 'm', 'speeding': 'm', 'lane_keeping': 'm s', 'edge': 'wheels s', 'comfort': 'm/s²'}
 
 
 def unit(tag: str) -> str:
@@ -29,7 +33,7 @@ def unit(tag: str) -> str:
     room, _, name = tag.partition('/')
     if room in ('episode', 'evaluation', 'terms', 'demonstration', 'demonstration_terms'):
         return _UNITS.get(name.replace('_interval', ''), '')
-    return ''
+    return 'discounted reward' if room == 'values' else ''
 
 
 def curve_of(run: Run, tag: str, over: str, bins: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,8 +56,11 @@ def plot(groups: Sequence[Group], tags: Sequence[str], path: Path, *, band: str 
         from matplotlib.figure import Figure
     except ImportError:
         raise ComparisonError(MISSING) from None
-    columns = min(len(groups), 3)
-    head = 0.3 + 0.25 * -(-len(groups) // columns)
+    columns = min(len(groups), 3) if max(len(group.label) for group in groups) <= _LONG else 1
+    groups = [dataclasses.replace(group, label=textwrap.fill(group.label, _WIDE))
+              for group in groups]
+    lines = sum(group.label.count('\n') + 1 for group in groups)
+    head = 0.35 + 0.21 * -(-lines // columns)
     height = head + 0.3 + 2.6 * len(tags)
     figure = Figure(figsize=(11.0, height))
     FigureCanvasAgg(figure)

@@ -148,9 +148,9 @@ def _key(settings: Mapping[str, Any]) -> tuple:
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     names = sorted({name for one in settings for name in one} - {SEED, *_PASSED_OVER})
     differ = [name for name in names if len({repr(one.get(name)) for one in settings}) > 1]
-    # The last part of a name says enough where no other that differs ends the same.
-    ends = [name.rsplit('.', 1)[-1] for name in differ]
-    short = {name: end if ends.count(end) == 1 else name for name, end in zip(differ, ends)}
+    # The last part of a name says enough where no other setting's name ends the same.
+    ends = [name.rsplit('.', 1)[-1] for name in names]
+    short = {name: end if ends.count(end) == 1 else name for name, end in zip(names, ends)}
     return [', '.join(f'{short[name]}={_text(one.get(name))}' for name in differ)
             for one in settings]
 

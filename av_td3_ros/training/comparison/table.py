@@ -15,6 +15,8 @@ import numpy as np
 from av_td3_ros.training.comparison.runs import Group, Run
 from av_td3_ros.training.comparison.seeds import Figure, figure
 
+_LONG = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -69,16 +71,22 @@ def best_value(run: Run, tag: str) -> float | None:
 
 
 def text(found: Sequence[Row]) -> str:
-    """Return the rows as aligned text."""
+    """Return the rows as aligned text; groups of long names are named below it."""
+    groups = list(dict.fromkeys(row.group for row in found))
+    names = {group: group for group in groups}
+    if max(map(len, groups)) > _LONG:
+        names = {group: f'({number})' for number, group in enumerate(groups, start=1)}
     lines = [('group', 'seeds', 'tag', 'final', '[least, greatest]', 'at best evaluation',
               '[least, greatest]', 'transitions', 'min')]
     for row in found:
-        lines.append((row.group, str(row.final.count), row.tag, *_cells(row.final),
+        lines.append((names[row.group], str(row.final.count), row.tag, *_cells(row.final),
                       *_cells(row.best), _span(*row.transitions, '.0f'),
                       _span(*row.minutes, '.1f')))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-                     for line in lines)
+    shown = ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+             for line in lines]
+    return '\n'.join(shown + [f'{name} {group}' for group, name in names.items()
+                              if name != group])
 
 
 def _cells(found: Figure | None) -> tuple[str, str]:
