@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -11,12 +12,14 @@ import math
 import os
 from pathlib import Path
 import re
+import stat
 from typing import Any, Mapping, NamedTuple
 
 from av_td3_ros.learning import checkpoint
 from av_td3_ros.learning.checkpoint import CheckpointError, CheckpointNotFound, describe, Loaded
 from av_td3_ros.learning.durable import (
-    Filesystem, link_durably, make_folder, REAL, remove_leftovers, write_bytes_durably)
+    Filesystem, link_durably, make_folder, read_regular, REAL, remove_leftovers,
+    write_bytes_durably)
 from av_td3_ros.learning.td3 import TD3Agent
 from av_td3_ros.learning.torch_archive import ArchiveRefused, verify_archive
 from av_td3_ros.settings import setting
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 LATEST = 'latest'
 SUFFIX = '.pth'
 _EVALUATIONS = 'evaluations.json'
+_ATTEMPTS = 5
 _NUMBERED = re.compile(r'td3_(\d{1,18})\.pth')
 
 
@@ -111,6 +115,11 @@ class CheckpointFolder:
             raise CheckpointError(f'{name!r} is the name of a link; choose another')
         saved = Saved(path, content['total_it'], checkpoint.write(path, content, self._files))
         try:
+            if path.parent == self.root:
+                self._make_newest(path)
+        except OSError as error:
+            logger.warning('%s cannot be dated: %s', path, describe(error))
+        try:
             link_durably(self.root / LATEST, os.path.relpath(path, self.root), self._files)
             if evaluation is not None:
                 self.record_evaluation(path.name, evaluation)
@@ -134,33 +143,51 @@ class CheckpointFolder:
         path = self.path(name or LATEST)
         if path.name != LATEST:
             return checkpoint.load(agent, path, **options)
-        newest_first = self.newest_first()
-        candidates = [path.resolve()] if path.is_symlink() else []
-        candidates += [other for other in newest_first if other.resolve() not in candidates]
+        for _ in range(_ATTEMPTS):
+            refusals: list[str] = [] if path.is_symlink() else [f'{path} does not exist']
+            gone = True
+            for candidate in self._candidates(path):
+                try:
+                    loaded = checkpoint.load(agent, candidate, **options)
+                except CheckpointError as error:
+                    refusals.append(str(error))
+                    gone = gone and isinstance(error, CheckpointNotFound)
+                    if not error.damaged:
+                        raise CheckpointError('; '.join(refusals)) from error
+                    continue
+                if refusals:
+                    warning = '; '.join(refusals) + f'; {candidate.name} is loaded instead'
+                    logger.warning('%s', warning)
+                    loaded = dataclasses.replace(loaded, warnings=(warning, *loaded.warnings))
+                return loaded
+            if not gone or not self.newest_first():
+                break
+            # Another process has put newer ones in the place of all of them meanwhile.
+        raise CheckpointError('no checkpoint can be loaded: ' + '; '.join(refusals))
+
+    def _candidates(self, latest: Path) -> list[Path]:
+        candidates = [latest.resolve()] if latest.is_symlink() else []
+        candidates += [other for other in self.newest_first() if other.resolve() not in candidates]
         if not candidates:
             raise CheckpointNotFound(f'there is no checkpoint in {self.root}')
-        refusals: list[str] = [] if path.is_symlink() else [f'{path} does not exist']
-        for candidate in candidates:
-            try:
-                loaded = checkpoint.load(agent, candidate, **options)
-            except CheckpointError as error:
-                refusals.append(str(error))
-                if not error.damaged:
-                    raise CheckpointError('; '.join(refusals)) from error
-                continue
-            if refusals:
-                warning = '; '.join(refusals) + f'; {candidate.name} is loaded instead'
-                logger.warning('%s', warning)
-                loaded = dataclasses.replace(loaded, warnings=(warning, *loaded.warnings))
-            return loaded
-        raise CheckpointError('no checkpoint can be loaded: ' + '; '.join(refusals))
+        return candidates
 
     def newest_first(self) -> list[Path]:
         """Return the checkpoints in the folder, the newest first."""
-        return sorted((path for path in self.root.glob(f'*{SUFFIX}')
-                       if path.is_file() and not path.is_symlink()
-                       and not path.name.startswith('.')),
-                      key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+        found = []
+        for path in self.root.glob(f'*{SUFFIX}'):
+            with contextlib.suppress(FileNotFoundError):  # Removed by another process meanwhile.
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and not path.name.startswith('.'):
+                    found.append((status.st_mtime_ns, path.name, path))
+        return [path for _, _, path in sorted(found, reverse=True)]
+
+    def _make_newest(self, path: Path) -> None:
+        """Date a file after all others, where the clock was put back since they were written."""
+        others = [other.stat().st_mtime_ns for other in self.newest_first() if other != path]
+        status = path.stat()
+        if others and status.st_mtime_ns <= max(others):
+            os.utime(path, ns=(status.st_atime_ns, max(others) + 1000))
 
     def record_evaluation(self, name: str, value: float) -> None:
         """Remember the mean return of a checkpoint, which decides whether it is of the best."""
@@ -175,7 +202,7 @@ class CheckpointFolder:
     def evaluations(self) -> dict[str, float]:
         """Return the mean returns that were recorded, by file name."""
         try:
-            found = json.loads((self.root / _EVALUATIONS).read_text())
+            found = json.loads(read_regular(self.root / _EVALUATIONS))
             return {str(name): float(value) for name, value in found.items()}
         except FileNotFoundError:
             return {}

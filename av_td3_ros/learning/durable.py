@@ -12,13 +12,17 @@ Every change goes through a :class:`Filesystem`, which tests replace to make cal
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 from pathlib import Path
 import secrets
-from typing import Callable
+import stat
+import time
+from typing import Callable, Iterator
 
+_PATIENCE = 2.0
 _MEBIBYTE = 1 << 20
 TEMPORARY_SUFFIX = '.tmp'
 
@@ -133,10 +137,12 @@ def write_durably(path: Path, fill: Callable[[int, Filesystem], None],
     was, unless only the last fsync of the folder failed: then it may be either, whole.
     """
     temporary = path.with_name(f'.{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}')
-    descriptor = files.create(temporary)
+    with _alone_in(path.parent):
+        descriptor = files.create(temporary)
+        with contextlib.suppress(OSError):  # Not every file system has locks.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fill(descriptor, files)
             files.fsync(descriptor)
             files.rename(temporary, path)
@@ -160,33 +166,77 @@ def write_bytes_durably(path: Path, data: bytes, files: Filesystem = REAL) -> No
 def link_durably(path: Path, target: str, files: Filesystem = REAL) -> None:
     """Make ``path`` a symbolic link to ``target``, durably and in one step."""
     temporary = path.with_name(f'.{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}')
-    files.symlink(target, temporary)
-    try:
-        files.rename(temporary, path)
-    except BaseException:
-        _forget(temporary, files)
-        raise
+    with _alone_in(path.parent):
+        files.symlink(target, temporary)
+        try:
+            files.rename(temporary, path)
+        except BaseException:
+            _forget(temporary, files)
+            raise
     files.fsync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path, files: Filesystem = REAL) -> list[str]:
     """Remove temporary files whose writers are gone from ``folder``; return their names."""
     removed = []
-    for path in sorted(folder.glob(f'.*{TEMPORARY_SUFFIX}')):
-        if not path.is_symlink() and _is_written(path):
-            continue
-        try:
-            files.unlink(path)
-        except OSError:
-            continue
-        removed.append(path.name)
+    with _alone_in(folder) as alone:
+        for path in sorted(folder.glob(f'.*{TEMPORARY_SUFFIX}')) if alone else ():
+            if not path.is_symlink() and _is_written(path):
+                continue
+            try:
+                files.unlink(path)
+            except OSError:
+                continue
+            removed.append(path.name)
     return removed
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[bool]:
+    """
+    Hold a folder's lock, for the moment in which a temporary file has no lock of its own.
+
+    Nobody holds it for longer than a few calls. Gives whether it came free in time; a writer
+    goes on even so. Where there are no locks nobody waits for any.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield True
+        return
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+        except OSError:
+            return True
+        else:
+            return True
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file; raises OSError also where it is none, rather than wait for a pipe's writer."""
+    with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, 'Not a regular file', str(path))
+        return file.read()
 
 
 def _is_written(path: Path) -> bool:
     """Return whether a living writer holds the lock of this temporary file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return True
     try:

@@ -9,8 +9,8 @@ The files, all integers little endian:
     The format's name and version and the layout; written once, last of all at creation.
 ``frames.bin``, ``records.bin``
     The ring's slots, one frame and one record each (``replay_store`` has a record's layout);
-    row ``r`` lies in slot ``r % slots``. Sparse until they fill up. No frames file where
-    observations have no image.
+    row ``r`` lies in slot ``r % slots``. The frames are sparse until they fill up. No frames
+    file where observations have no image.
 ``commits.bin``
     Two commit records at bytes 0 and 4096, written in turn: ``AVTD3RPL``, then uint64 number,
     tail, head (rows ``tail <= r < head`` are committed), uint32 chain (of row head - 1), uint32
@@ -35,7 +35,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .durable import make_folder, REAL, remove_leftovers, write_bytes_durably
+from .durable import (
+    make_folder, read_regular, REAL, remove_leftovers, write_bytes_durably)
 from .replay_pages import LargePages
 from .replay_store import Commit, Layout, MemoryStore, ReplayError
 
@@ -108,7 +109,7 @@ class DirectoryStore(MemoryStore):
     def _create(self, layout: Layout, header: Path) -> None:
         """Make the files; the header comes last, so that with it everything is there."""
         with contextlib.suppress(FileNotFoundError):
-            data = (self.path / 'commits.bin').read_bytes()
+            data = read_regular(self.path / 'commits.bin')
             if (Commit.unpack(data) or Commit()).head:
                 raise ReplayError(f'{self.path} holds committed rows, but replay.json is missing')
         sizes = {'commits.bin': 2 * _COMMIT_STRIDE,
@@ -116,10 +117,14 @@ class DirectoryStore(MemoryStore):
         if layout.frame_bytes:
             sizes['frames.bin'] = layout.slots * layout.frame_bytes
         for name, size in sizes.items():
-            file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC,
-                           0o666)
+            file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+                           | os.O_CLOEXEC, 0o666)
             try:
                 os.ftruncate(file, size)
+                if name == 'records.bin':
+                    # All of it is read when the directory is opened. In a file system that lies
+                    # in memory to read what has no room is a fatal signal.
+                    os.posix_fallocate(file, 0, size)
                 if name == 'commits.bin':
                     _write(file, memoryview(Commit().pack()), 0)
                 os.fsync(file)
@@ -132,7 +137,7 @@ class DirectoryStore(MemoryStore):
 
     def _check(self, layout: Layout, header: Path) -> None:
         try:
-            found = json.loads(header.read_text(encoding='utf-8'))
+            found = json.loads(read_regular(header))
             kind, version = found.pop('format'), found.pop('version')
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ReplayError(f'{header} is not the header of a replay memory: {error!r}') \

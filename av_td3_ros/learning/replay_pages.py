@@ -17,6 +17,8 @@ import mmap
 import os
 
 _EXTENT = 2 << 20
+# Linux 5.14; Python has no name for it yet.
+_POPULATE_READ = 22
 
 
 class LargePages:
@@ -44,7 +46,10 @@ class LargePages:
             return
         for extent in {start // _EXTENT, last} - {self._last}:
             if (extent + 1) * _EXTENT <= self._size and self._is_hole(extent):
-                self._map[extent * _EXTENT]
+                # Unlike a read, this is no fatal signal where there is no memory for the page, or
+                # no room, as in a file system that lies in memory.
+                with contextlib.suppress(OSError):
+                    self._map.madvise(_POPULATE_READ, extent * _EXTENT, mmap.PAGESIZE)
         self._last = last
 
     def _is_hole(self, extent: int) -> bool:

@@ -22,14 +22,14 @@ def file(tmp_path):
 
 
 class Touched:
-    """Notes which bytes of a map are read."""
+    """Notes which pages of a map are populated."""
 
     def __init__(self, inner):
         self.inner, self.at = inner, []
 
-    def __getitem__(self, at):
-        self.at.append(at)
-        return self.inner[at]
+    def madvise(self, advice, start, size):
+        self.at.append(start)
+        self.inner.madvise(advice, start, size)
 
     def close(self):
         self.inner.close()
