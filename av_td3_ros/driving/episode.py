@@ -26,6 +26,8 @@ class EpisodeSettings:
         2.8, "distance of the vehicle's axles, m, to know which wheels are over the road's edge",
         ge=0.0, le=10.0)
     track: float = setting(1.58, 'distance of its left and right wheels, m', ge=0.0, le=4.0)
+    edge_margin: float = setting(
+        0.3, "room that the wheels should keep to the road's edge, m", ge=0.0, le=2.0)
     standstill_speed: float = setting(0.3, 'below this the car stands, m/s', ge=0.0, le=10.0)
     standstill_time: float = setting(
         10.0, 'an episode ends after standing for this long, s', ge=0.1, le=1e4)

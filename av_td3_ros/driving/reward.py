@@ -31,7 +31,7 @@ class RewardSettings:
     lane_keeping: float = setting(
         0.6, 'taken per m s of lateral deviation (1 m off for 1 s)', ge=0.0, le=100.0)
     edge: float = setting(
-        2.0, "taken per s and wheel over the road's edge", ge=0.0, le=100.0)
+        2.0, "taken per s and wheel over the road's edge or too near to it", ge=0.0, le=100.0)
     comfort: float = setting(
         0.005, 'taken per m/s^2 by which the acceleration changes', ge=0.0, le=100.0)
     collision: float = setting(5.0, 'taken for a collision', ge=0.0, le=1000.0)
@@ -48,9 +48,9 @@ class RewardTerms:
     progress: m along the route, backwards negative, at most what the speed limit allows, so that
     speeding earns nothing. speed: what is missing to the speed limit in m/s, times s: what
     standing still costs. speeding: what is beyond it, likewise. lane_keeping: lateral deviation in
-    m times s. edge: wheels off the drivable surface times s. comfort: m/s^2, by how much the
-    acceleration in the plane changed (jerk times time). collision, off_road, arrival: 1 where it
-    happened.
+    m times s. edge: wheels off the drivable surface, or nearer to its edge than they should be,
+    times s. comfort: m/s^2, by how much the acceleration in the plane changed (jerk times time).
+    collision, off_road, arrival: 1 where it happened.
     """
 
     progress: float = 0.0

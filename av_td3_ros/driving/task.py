@@ -88,7 +88,7 @@ class DrivingTask:
     One vehicle's task, an episode at a time.
 
     ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable: a wheel that is not
-    there costs reward, the vehicle's centre ends the episode. Without it only the distance from
+    there, or keeps too little room, costs reward, the vehicle's centre ends the episode. Without it only the distance from
     the route counts as leaving the road.
     """
 
@@ -97,7 +97,7 @@ class DrivingTask:
         self.settings = settings
         self.on_road = on_road
         limits = settings.episode
-        self._wheels = 0.5 * np.array([limits.wheelbase, limits.track]) * [
+        self._wheels = (0.5 * np.array([limits.wheelbase, limits.track]) + limits.edge_margin) * [
             [1, 1], [1, -1], [-1, 1], [-1, -1]]
         self._stack = FrameStack()
         self._meter = RewardMeter(settings.reward)
@@ -169,7 +169,7 @@ class DrivingTask:
                     terms.reward(self.settings.reward), ending)
 
     def _wheels_off(self, pose: Pose) -> int:
-        """Return how many wheels are off the drivable surface, 0 where it is not known."""
+        """Return how many wheels are over the edge or too near to it, 0 where it is not known."""
         on_road = self.on_road
         return 0 if on_road is None else sum(
             not on_road(x, y) for x, y in to_map(pose, self._wheels).tolist())

@@ -101,10 +101,12 @@ def test_leaving_the_surface_counts_where_it_is_known():
 
 @pytest.mark.parametrize('wheels, off', [
     ({'wheelbase': 2.8, 'track': 1.6}, 1), ({'wheelbase': 2.8, 'track': 1.4}, 0),
-    ({'wheelbase': 0.0, 'track': 1.6}, 0)])
+    ({'wheelbase': 0.0, 'track': 1.6}, 0),
+    ({'wheelbase': 0.2, 'track': 1.4, 'edge_margin': 0.4}, 1)])
 def test_wheels_over_the_edge_cost_by_their_number_and_time(wheels, off):
     # A hole under the place of the left rear wheel alone.
-    driven = task(repeat=2, on_road=lambda x, y: not (x < -0.2 and y > 0.75), **wheels)
+    driven = task(repeat=2, on_road=lambda x, y: not (x < -0.05 and y > 0.75),
+                  **{'edge_margin': 0.0, **wheels})
     driven.begin(tick(0), straight())
     assert driven.advance(tick(1)) is None
     step = driven.advance(tick(2))
