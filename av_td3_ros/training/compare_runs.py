@@ -14,8 +14,8 @@ import sys
 from typing import Sequence
 
 from av_td3_ros.training.comparison import plots, table
-from av_td3_ros.training.comparison.runs import (check_tags, ComparisonError, doubled_seeds,
-                                                 group_runs, read_run, Run)
+from av_td3_ros.training.comparison.runs import (check_tags, CLOCKS, ComparisonError,
+                                                 doubled_seeds, group_runs, read_run, Run)
 
 TAGS = ('evaluation/completion', 'evaluation/success', 'evaluation/return', 'episode/return')
 
@@ -36,6 +36,9 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--band', choices=sorted(plots.BANDS), default='range',
                         help='least to greatest of the seeds, or the 95 %% interval of their mean '
                         '(%(default)s)')
+    parser.add_argument('--time', choices=sorted(CLOCKS), default='wall',
+                        help="the clock of the second curves; the processor's does not count "
+                        'waiting for other programs (%(default)s)')
     parser.add_argument('--bins', type=int, default=60,
                         help='a curve with more points is averaged over so many spans '
                         '(%(default)s)')
@@ -67,6 +70,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         folders = list(dict.fromkeys(options.runs))
         runs = [read_run(folder) for folder in folders]
         tags = choose_tags(runs, options.tag)
+        check_tags(runs, [CLOCKS[options.time]])
         groups = group_runs(runs, options.label)
         for sentence in doubled_seeds(groups):
             print(sentence, file=sys.stderr)
@@ -75,7 +79,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         table.write(found, groups, options.out)
         if options.plot:
             plots.plot(groups, tags, options.out / 'curves.png', band=options.band,
-                       bins=options.bins)
+                       bins=options.bins, clock=options.time)
             print(f'curves: {options.out / "curves.png"}')
     except (ComparisonError, OSError) as error:
         return str(error)

@@ -66,7 +66,7 @@ class Run:
         self.log: TrainingLog | None = None
         self._restore()
         self.log = open_log(folder / 'tensorboard', self.learner, wanted=tensorboard,
-                            seconds=lambda: self.seconds)
+                            seconds=lambda: self.seconds, cpu_seconds=lambda: self.cpu_seconds)
         self._rate = (time.monotonic(), self.learner.transitions, self.learner.agent.total_it)
 
     def __enter__(self) -> Run:

@@ -32,6 +32,7 @@ def put_evaluations(file, steps, completion, rate=50.0):
         file.write(step, {
             'evaluation/completion': done, 'evaluation/success': done / 2,
             'evaluation/score': 1.5 * done, 'progress/seconds': step / rate,
+            'progress/cpu_seconds': 0.5 * step / rate,
             'progress/updates': step // 2})
 
 

@@ -66,10 +66,12 @@ def test_the_picture(made, tmp_path):
         seen.append(ax)
     plots._draw = draw
     try:
-        plots.plot(groups, ['evaluation/completion', 'episode/return'], tmp_path / 'a' / 'b.png')
+        for clock, name in (('wall', 'b.png'), ('processor', 'c.png')):
+            plots.plot(groups, ['evaluation/completion', 'episode/return'],
+                       tmp_path / 'a' / name, clock=clock)
     finally:
         plots._draw = real
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 8
     for ax in set(seen):
         assert len(ax.get_lines()) == 2 * 4 and len(ax.collections) == 2
     mean = next(line for line in seen[0].get_lines() if line.get_label() == 'n_step=3 (3 seeds)')
@@ -77,6 +79,9 @@ def test_the_picture(made, tmp_path):
     over_time = next(line for line in seen[2].get_lines()
                      if line.get_label() == 'n_step=3 (3 seeds)')
     assert over_time.get_xdata()[-1] == pytest.approx(8000 / 50 / 60)
+    by_processor = next(line for line in seen[10].get_lines()
+                        if line.get_label() == 'n_step=3 (3 seeds)')
+    assert by_processor.get_xdata()[-1] == pytest.approx(0.5 * 8000 / 50 / 60)
     picture = image.imread(tmp_path / 'a' / 'b.png')
     assert picture.shape[0] > 500 and picture.shape[1] > 1000
     assert picture[..., :3].std() > 0.05
@@ -265,6 +270,8 @@ def test_tags_that_not_every_run_has(made, tmp_path):
     assert run_main(made[0], tmp_path, '--tag', 'learning/q1') == (
         f'{tmp_path} has the tag learning/q1, but {made[0]} has not; compare them without it, or '
         'choose others with --tag')
+    assert 'no run has the tag progress/cpu_seconds' in run_main(
+        tmp_path, '--tag', 'learning/q1', '--time', 'processor')
     sentence = run_main(made[0], '--tag', 'evaluation/complete')
     assert 'no run has the tag evaluation/complete' in sentence
     assert 'evaluation/completion' in sentence

@@ -46,7 +46,7 @@ class TrainingLog:
     it writes the means since the last time; every ``examine_every`` the state of the networks, on
     the batch of an update; and after each episode how the critic's estimates compare with the
     returns in it, on at most ``samples`` of its steps. ``seconds()`` is the time of training in
-    all, s.
+    all, ``cpu_seconds()`` the processor's, s.
 
     Learning goes on as if nobody watched: no random number of it is drawn here, and where the disk
     refuses, a warning is given and nothing more is written. All calls come from one thread.
@@ -57,11 +57,13 @@ class TrainingLog:
     clock: Callable[[], float] = staticmethod(time.perf_counter)
 
     def __init__(self, folder: Path, learner: Learner, *,
-                 seconds: Callable[[], float] | None = None, every: int = 200,
+                 seconds: Callable[[], float] | None = None,
+                 cpu_seconds: Callable[[], float] | None = None, every: int = 200,
                  examine_every: int = 2000, samples: int = 64) -> None:
         begun = time.monotonic()
         self._learner = learner
         self._seconds = seconds or (lambda: time.monotonic() - begun)
+        self._cpu_seconds = cpu_seconds or time.process_time
         self._every, self._examine_every, self._samples = every, examine_every, samples
         self._file: EventFile | None = EventFile(folder, learner.transitions + 1)
         self.spent = 0.0
@@ -172,6 +174,7 @@ class TrainingLog:
             return {}
         self._told = self._learner.transitions
         return {'progress/seconds': self._seconds(),
+                'progress/cpu_seconds': self._cpu_seconds(),
                 'progress/updates': self._learner.agent.total_it}
 
     def _write_means(self) -> None:
@@ -234,7 +237,8 @@ class TrainingLog:
 
 
 def open_log(folder: Path, learner: Learner, *, wanted: bool | None = None,
-             seconds: Callable[[], float] | None = None) -> TrainingLog | None:
+             seconds: Callable[[], float] | None = None,
+             cpu_seconds: Callable[[], float] | None = None) -> TrainingLog | None:
     """
     Return a log of the learner, or None where it is not ``wanted``.
 
@@ -246,6 +250,6 @@ def open_log(folder: Path, learner: Learner, *, wanted: bool | None = None,
     if wanted is False or (wanted is None and not available()):
         return None
     try:
-        return TrainingLog(folder, learner, seconds=seconds)
+        return TrainingLog(folder, learner, seconds=seconds, cpu_seconds=cpu_seconds)
     except OSError as error:
         raise EventFileError(f'cannot write event files: {error}') from None

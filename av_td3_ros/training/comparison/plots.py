@@ -25,7 +25,8 @@ _UNITS = {
     'collision': 'share of the episodes', 'off_road': 'share of the episodes',
     'return': 'reward', 'mean_speed': 'm/s', 'duration': 's', 'steps': 'decisions',
     'mean_lateral': 'm', 'collisions_per_km': '1/km', 'distance': 'm',
-    'progress': 'm', 'speed': 'm', 'speeding': 'm', 'lane_keeping': 'm s', 'edge': 'wheels s', 'comfort': 'm/s²'}
+    'progress': 'm', 'speed': 'm', 'speeding': 'm', 'lane_keeping': 'm s', 'edge': 'wheels s',
+    'comfort': 'm/s²'}
 
 
 def unit(tag: str) -> str:
@@ -37,16 +38,16 @@ def unit(tag: str) -> str:
 
 
 def curve_of(run: Run, tag: str, over: str, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a run's curve, x and y, over 'transitions' or 'minutes'."""
+    """Return a run's curve, x and y, over 'transitions', or minutes of one of the clocks."""
     series = run.series[tag]
-    x = series.steps if over == 'transitions' else run.minutes(series.steps)
+    x = series.steps if over == 'transitions' else run.minutes(series.steps, over)
     return smooth(x, series.values, bins)
 
 
 def plot(groups: Sequence[Group], tags: Sequence[str], path: Path, *, band: str = 'range',
-         bins: int = 60) -> None:
+         bins: int = 60, clock: str = 'wall') -> None:
     """
-    Draw each tag over transitions and over wall time, and write a PNG.
+    Draw each tag over transitions and over the time of a clock, and write a PNG.
 
     A thin line is a seed, a thick one the mean; what has more points than ``bins`` is averaged
     over as many spans. Raises :class:`ComparisonError` where Matplotlib is missing.
@@ -66,7 +67,7 @@ def plot(groups: Sequence[Group], tags: Sequence[str], path: Path, *, band: str 
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(tags), 2, squeeze=False, sharex='col', sharey='row')
     for row, tag in zip(axes, tags):
-        for over, ax in zip(('transitions', 'minutes'), row):
+        for over, ax in zip(('transitions', clock), row):
             for number, group in enumerate(groups):
                 _draw(ax, group, f'C{number % 10}', tag, over, band, bins)
             ax.grid(True, alpha=0.3)
@@ -74,7 +75,7 @@ def plot(groups: Sequence[Group], tags: Sequence[str], path: Path, *, band: str 
         if unit(tag).startswith('share'):
             row[0].set_ylim(-0.03, 1.03)
     axes[-1][0].set_xlabel('transitions')
-    axes[-1][1].set_xlabel('wall time of training, min')
+    axes[-1][1].set_xlabel(f'{clock} time of training, min')
     handles, labels = axes[0][0].get_legend_handles_labels()
     several = any(len(group.runs) > 1 for group in groups)
     figure.legend(handles, labels, loc='upper center', ncol=columns, frameon=False,

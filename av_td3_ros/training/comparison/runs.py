@@ -17,6 +17,7 @@ from av_td3_ros.settings import flatten
 
 SEED = 'algorithm.seed'
 SECONDS = 'progress/seconds'
+CLOCKS = {'wall': SECONDS, 'processor': 'progress/cpu_seconds'}
 SCORE = 'evaluation/score'
 # What a run's settings say of the program rather than of the run.
 _PASSED_OVER = ('version',)
@@ -47,15 +48,15 @@ class Run:
         """Return the seed, None where the settings name none."""
         return self.settings.get(SEED)
 
-    def minutes(self, steps: np.ndarray) -> np.ndarray:
+    def minutes(self, steps: np.ndarray, clock: str = 'wall') -> np.ndarray:
         """
-        Return the wall time of training, min, at numbers of transitions.
+        Return the time of training by one of :data:`CLOCKS`, min, at numbers of transitions.
 
         Time in which the run was stopped does not count. Between two steps at which the time was
         written it went evenly; before the first one, since the beginning.
         """
-        clock = self.series[SECONDS]
-        return np.interp(steps, np.append(0, clock.steps), np.append(0.0, clock.values)) / 60.0
+        told = self.series[CLOCKS[clock]]
+        return np.interp(steps, np.append(0, told.steps), np.append(0.0, told.values)) / 60.0
 
     @property
     def best(self) -> int | None:
