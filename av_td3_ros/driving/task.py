@@ -88,8 +88,8 @@ class DrivingTask:
     One vehicle's task, an episode at a time.
 
     ``on_road(x, y)`` tells whether a place in the map frame, m, is drivable: a wheel that is not
-    there, or keeps too little room, costs reward, the vehicle's centre ends the episode. Without it only the distance from
-    the route counts as leaving the road.
+    there, or keeps too little room, costs reward, the vehicle's centre ends the episode. Without
+    it only the distance from the route counts as leaving the road.
     """
 
     def __init__(self, settings: TaskSettings,
