@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from av_td3_ros.simulation.town import default_town, Town, TownError
+from av_td3_ros.training.comparison.runs import read_run
 from av_td3_ros.training.train import main as train_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +126,25 @@ def test_a_short_run_leaves_what_is_needed(unbroken):
     assert (unbroken / 'best_policy.pth').exists()
 
 
+def test_tensorboard_is_told_the_same_as_the_records(unbroken):
+    series, shown = read_run(unbroken).series, checkpoint(unbroken)['exploration']
+    for room, wanted in (('demonstration', lambda at: at <= shown['demonstrations']),
+                         ('episode', lambda at: at > shown['demonstrations'])):
+        episodes = [line for line in lines(unbroken, 'episodes') if wanted(line['transitions'])]
+        found = series[f'{room}/return']
+        assert found.steps.tolist() == [line['transitions'] for line in episodes]
+        assert found.values == pytest.approx([line['return'] for line in episodes], rel=1e-6)
+        assert series[f'{room}/mean_speed'].values == pytest.approx(
+            [line['mean_speed'] for line in episodes], rel=1e-6)
+        terms = series['terms/progress' if room == 'episode' else f'{room}_terms/progress']
+        assert terms.values == pytest.approx([line['progress'] for line in episodes], rel=1e-6)
+    evaluations = lines(unbroken, 'evaluations')
+    assert series['evaluation/completion'].steps.tolist() \
+        == [line['transitions'] for line in evaluations]
+    assert series['evaluation/return'].values == pytest.approx(
+        [line['returned'] for line in evaluations], rel=1e-6)
+
+
 def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path):
     out = tmp_path / 'broken'
     # Before the first episode is over, and later on.
@@ -144,6 +164,11 @@ def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path)
                 for line in lines(out, 'episodes')]
     assert measured == [{key: line[key] for key in measured[0]}
                         for line in lines(unbroken, 'episodes')]
+    one, other = read_run(unbroken).series, read_run(out).series
+    for tag, series in one.items():
+        if tag.split('/')[0] in ('episode', 'terms', 'demonstration', 'evaluation', 'values'):
+            assert other[tag].steps.tolist() == series.steps.tolist(), tag
+            assert other[tag].values.tolist() == series.values.tolist(), tag
 
 
 def test_sigterm_saves_and_the_run_goes_on(tmp_path):
