@@ -28,6 +28,11 @@ One rule goes by wall time alone: where the clock stopped coming although the si
 paused and is not in synchronous mode, the world may be moving unseen, and ``blind_deadline``
 seconds without a command are enough.
 
+A driver that also sends a heartbeat is known to live, and may have its reasons: while its beats go
+on it has ``alive_deadline`` instead of ``deadline``, in which its own watchdogs stop the car more
+gently. It is known to be dead sooner where ticks wait for it: after ``heartbeat_deadline``
+seconds without a beat and without a command, one missed tick is enough.
+
 A command that is not finite or out of range is braked for at once. One whose stamp is older than
 ``max_age`` of simulation time (a driver that repeats itself) counts as silence; one with no stamp
 is judged by its arrival.
@@ -69,6 +74,12 @@ class GuardSettings:
     blind_deadline: float = setting(
         1.0, 'wall time without a good command after which to brake where the clock stopped '
         'too, s', ge=0.1, le=600.0)
+    alive_deadline: float = setting(
+        0.6, "wall time without a good command after which to brake while the driver's heartbeat "
+        'goes on, s', ge=0.02, le=60.0)
+    heartbeat_deadline: float = setting(
+        1.0, "wall time without the driver's heartbeat after which one missed tick is enough, s",
+        ge=0.1, le=600.0)
     max_age: float = setting(0.5, 'oldest stamp of a good command, s of simulation time', ge=0.01,
                              le=60.0)
     good_commands: int = setting(5, 'good commands in a row after which to hand back', ge=1,
@@ -105,6 +116,7 @@ class Order(NamedTuple):
 _SETTLING = 0.05    # s
 _RESEND = 0.02      # s between brake commands while settling
 _PACE = 0.05        # s between brake commands after that
+_ALIVE = 0.15       # s; three beats
 _AHEAD = 0.25       # s that a command may be stamped ahead of the newest vehicle status seen
 
 
@@ -128,6 +140,7 @@ class Guard:
         self._speed = math.inf          # unknown is as good as fast
         self._steer = 0.0               # of the last good command
         self._heard = -math.inf         # when that came
+        self._beat: Optional[float] = None      # when the driver's heartbeat came last
         self._ticks = 0                 # ticks since
         self._good = 0                  # good commands in a row
         self._bad = ''                  # why the newest command is to be braked for at once
@@ -171,6 +184,14 @@ class Guard:
             self._ticks += 1
             self._answered = False
         self._sim, self._tick_at = stamp, now
+
+    def heartbeat(self, now: float) -> None:
+        """Note that the driver's process lives."""
+        self._beat = now
+
+    def hears(self, now: float) -> bool:
+        """Whether the driver's heartbeat is heard."""
+        return self._beat is not None and now - self._beat <= self.settings.heartbeat_deadline
 
     def speed(self, speed: float) -> None:
         """Note the vehicle's speed in m/s, of either sign."""
@@ -239,10 +260,15 @@ class Guard:
         blind = not self._synchronous and now - self._tick_at > settings.blind_deadline
         if blind and silence > settings.blind_deadline:
             return f'no good command and no clock for {silence:.2f} s'
-        if silence < settings.deadline or self._ticks < settings.missed_ticks \
+        dead = (self._beat is not None and not self.hears(now)
+                and silence > settings.heartbeat_deadline)
+        alive = self._beat is not None and now - self._beat < _ALIVE
+        deadline = settings.alive_deadline if alive else settings.deadline
+        if silence < deadline or self._ticks < (1 if dead else settings.missed_ticks) \
                 or self._speed <= settings.standstill_speed:
             return ''
-        return f'no good command for {silence:.2f} s and {self._ticks} ticks'
+        return (f'no good command for {silence:.2f} s and {self._ticks} ticks'
+                + (', and no heartbeat' if dead else ''))
 
     def _braking(self, now: float) -> Order:
         if self._good >= self.settings.good_commands:

@@ -8,7 +8,8 @@ The judgement, and why a pause or a slow learner is none of its business, is
 vehicle's namespace but ``/clock`` and ``/carla/status``.
 
 A driver is guarded from when its publisher is matched with this node's subscription. With Fast DDS
-that may be up to 3 s after it is matched with the vehicle, so a driver should wait for both.
+that may be up to 3 s after it is matched with the vehicle, so a driver should wait until the
+heartbeat of this node, ``~/heartbeat``, says that it hears the driver's own.
 
 It starts within a second and stays under 60 MB, so it loads no torch, OpenCV, numba or CARLA, and
 not numpy either: that comes with every service's messages and with ``geometry_msgs``, so the node
@@ -22,6 +23,7 @@ import os
 import time
 
 from carla_msgs.msg import CarlaEgoVehicleControl, CarlaStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 import rclpy.clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -34,12 +36,14 @@ from av_td3_ros.resources import share_directory
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.commands import check_command, make_stamp, MessageError, read_stamp
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
+from av_td3_ros.ros.heartbeat import Heartbeat
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 
 _POLL = 0.02    # s
 _CLOCK_WARNING = 2.0    # s; twice what a waiting simulation takes for a tick
 _COMMANDS = 'vehicle_control_cmd'
+_DRIVER = 'av_td3_policy'     # whose heartbeat is listened for, in the vehicle's namespace
 
 
 class GuardNode(Node):
@@ -57,6 +61,8 @@ class GuardNode(Node):
         self._manual = self.create_publisher(
             CarlaEgoVehicleControl, 'vehicle_control_cmd_manual', qos.STREAM)
         self.create_subscription(CarlaEgoVehicleControl, _COMMANDS, self._on_command, qos.STREAM)
+        self.create_subscription(DiagnosticStatus, f'{_DRIVER}/heartbeat', self._on_heartbeat,
+                                 qos.LATEST)
         self.create_subscription(Clock, '/clock', self._on_clock, qos.STREAM)
         self.create_subscription(Float32, 'speedometer', self._on_speed, qos.STREAM)
         self.create_subscription(CarlaStatus, '/carla/status', self._on_status, qos.STREAM)
@@ -65,6 +71,8 @@ class GuardNode(Node):
         self.create_subscription(Bool, 'enable_autopilot', self._on_autopilot, qos.STREAM)
         self._diagnostics = Diagnostics(self, {'guard': self._report},
                                         hardware_id=self.get_namespace())
+        self._beat = Heartbeat(self, self._state,
+                               hears=lambda: self._guard.hears(time.monotonic()))
         steady = rclpy.clock.Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_POLL, self._step, clock=steady)
 
@@ -76,6 +84,9 @@ class GuardNode(Node):
             steer = None
         self._guard.command(steer, read_stamp(message.header.stamp), time.monotonic())
         self._step()
+
+    def _on_heartbeat(self, message: DiagnosticStatus) -> None:
+        self._guard.heartbeat(time.monotonic())
 
     def _on_clock(self, message: Clock) -> None:
         self._stamp = message.clock
@@ -119,6 +130,12 @@ class GuardNode(Node):
                 self.get_logger().info(f'Control handed back after '
                                        f'{guard.settings.good_commands} good commands')
             self._diagnostics.publish()
+            self._beat.beat()
+
+    def _state(self) -> tuple[bytes, str]:
+        """Return what the driver is told of this node."""
+        guard = self._guard
+        return (ERROR, guard.reason) if guard.state is State.BRAKING else (OK, guard.state.value)
 
     def _report(self) -> Report:
         guard = self._guard
@@ -131,6 +148,7 @@ class GuardNode(Node):
         return Report(level, text, {
             'interventions': guard.interventions, 'commands': guard.commands,
             'commands not good': guard.refused, 'clock heard before, s': silent,
+            'hears the driver': guard.hears(time.monotonic()),
             'publishers of commands': self.count_publishers(_COMMANDS)})
 
 

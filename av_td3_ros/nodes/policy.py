@@ -9,19 +9,17 @@ come in, exactly one command with the image's stamp goes out.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any, Callable
 
-from carla_msgs.msg import CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaWorldInfo
+from carla_msgs.msg import CarlaCollisionEvent, CarlaStatus, CarlaWorldInfo
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import NameValidationException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.validate_topic_name import validate_topic_name
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 import torch
@@ -32,23 +30,26 @@ from av_td3_ros.driving.image import ImageError
 from av_td3_ros.driving.observation import Observation
 from av_td3_ros.driving.pairing import Answer
 from av_td3_ros.driving.route import Route, RouteError
-from av_td3_ros.driving.task import DrivingTask, trained_task
+from av_td3_ros.driving.safety.safety import Safety
+from av_td3_ros.driving.safety.watchdogs import fingerprint
+from av_td3_ros.driving.task import DrivingTask
 from av_td3_ros.driving.ticks import Picture, Ticks
-from av_td3_ros.learning.checkpoint import CheckpointError
-from av_td3_ros.learning.policy import Policy, PolicyRefused
-from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.learning.policy import Policy
+from av_td3_ros.nodes.account import Account, report_gate, report_watchdogs
 from av_td3_ros.nodes.bridge_control import BridgeControl
+from av_td3_ros.nodes.guard_link import GuardLink
 from av_td3_ros.nodes.lockstep import Lockstep
-from av_td3_ros.nodes.plans import file_plans, stream_number
+from av_td3_ros.nodes.managed import ManagedNode
+from av_td3_ros.nodes.plans import stream_number
 from av_td3_ros.nodes.policy_settings import PolicySettings
+from av_td3_ros.nodes.preparation import prepare
+from av_td3_ros.nodes.safe_commands import SafeCommands
 from av_td3_ros.nodes.town_reader import TownReader
-from av_td3_ros.nodes.trainer_link import check_fit, TrainerLink
+from av_td3_ros.nodes.trainer_link import TrainerLink
 from av_td3_ros.ros import qos, weights
-from av_td3_ros.ros.compatibility import refuse_wrong_transitions
-from av_td3_ros.ros.diagnostics import Diagnostics, OK, Report, WARN
+from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
-from av_td3_ros.ros.messages import (make_control, MessageError, read_odometry, read_path,
-                                     read_stamp)
+from av_td3_ros.ros.messages import MessageError, read_odometry, read_path, read_stamp
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
@@ -56,12 +57,11 @@ from av_td3_ros.ros.throttled import Warnings
 from av_td3_ros.settings import as_dict, SettingsError
 
 
-class PolicyNode(LifecycleNode):
+class PolicyNode(ManagedNode):
     """Managed node in the vehicle's namespace; all its topic names are relative to it."""
 
     def __init__(self) -> None:
         super().__init__('av_td3_policy', namespace='/carla/ego_vehicle')
-        refuse_wrong_transitions(self)
         self.settings = declare(self, PolicySettings)
         torch.set_num_threads(self.settings.threads)
         self.role = self.get_namespace().rsplit('/', 1)[-1]
@@ -80,77 +80,42 @@ class PolicyNode(LifecycleNode):
         """Load the weights and make every endpoint; nothing is published yet."""
         s = self.settings
         self._failure = ''
-        self._plans = None
         try:
-            self._task_settings, self._loaded = s.task, Policy()
-            if s.checkpoint:
-                info = self._loaded.load_checkpoint(s.checkpoint)
-                check_fit(self._loaded)
-                self._task_settings = trained_task(policy_config(s.checkpoint), s.task)
-                self.get_logger().info(f'drives with {s.checkpoint}, iteration {info.total_it}')
-                if self._task_settings != s.task:
-                    self.get_logger().info(
-                        'observation and action are as the checkpoint was trained, not as in the '
-                        'parameters')
-            if s.routes_file:
-                self._plans = file_plans(s.routes_file)
-            if s.training and s.town and not os.path.isfile(s.town):
-                raise SettingsError(f'town: {s.town} is no file')
-            for name in (s.trainer, s.camera):
-                validate_topic_name(name)
-        except (CheckpointError, PolicyRefused, SettingsError, NameValidationException) as error:
-            self._failure = ' '.join(str(error).split())
+            prepared = prepare(s, self.get_logger())
+        except SettingsError as error:
+            self._failure = str(error)
             self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
-        self._counts = {'commands': 0, 'rejected': 0}
-        self._result: Any = None
-        self._latency: list[float] = []
+        self._loaded, self._task_settings, self._plans = prepared
+        self._account = Account(s.command_deadline)
+        self._safety = Safety(s.safety, time.monotonic(), training=s.training,
+                              lockstep=s.training and s.lockstep)
         self._make_driver(None)
         self._make_endpoints()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to drive."""
+        """Start to drive, once the guard is there where one is expected."""
         self._trainer.describe_task(self.role, {
             **as_dict(self._task_settings), 'exploration': as_dict(self.settings.exploration)})
         result = super().on_activate(state)
         self._active = result == TransitionCallbackReturn.SUCCESS
+        self._commands.start()
+        self._guard.start()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Brake, then fall silent; an open episode is abandoned."""
-        self._brake()
-        self._active = False
-        self._ticks.start_anew()
+        self.leave()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Take every endpoint away again."""
-        self._destroy_endpoints()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to where nothing is configured."""
-        self.destroy_node_endpoints()
-        self._destroy_endpoints()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Brake where it drives, and end."""
-        self.destroy_node_endpoints()
-        return TransitionCallbackReturn.SUCCESS
-
-    def destroy_node(self) -> None:
-        """Brake before the publishers are gone."""
-        self.destroy_node_endpoints()
-        super().destroy_node()
-
-    def destroy_node_endpoints(self) -> None:
-        """Brake if active; safe to call at any time."""
-        if self._active:
-            self._brake()
-            self._bridge.resume()
-            self._active = False
+    def leave(self) -> None:
+        """Brake if active, and see that it is heard."""
+        if not self._active:
+            return
+        self._active = False
+        self._commands.farewell(self._ticks.pairer.last)
+        self._ticks.start_anew()
 
     def _make_driver(self, on_road: Any) -> None:
         s = self.settings
@@ -163,46 +128,46 @@ class PolicyNode(LifecycleNode):
         self._ticks = Ticks(self.driver, self._restarted)
 
     def _make_endpoints(self) -> None:
-        s = self.settings
-        listen = self.create_subscription
-        self._command = self.create_lifecycle_publisher(
-            CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM)
+        s, made = self.settings, self.made
+        self._commands = SafeCommands(self, self._safety, self._account, self._warnings,
+                                      drop=self._ticks.start_anew, told=self._tell)
+        made.append(self._commands.destroy)
         # What is ready together is taken in this order: the picture, which brings the decision,
         # comes after all that was sent before it.
-        self._subscriptions_made = [
-            listen(Path, 'waypoints', self._on_route, qos.ROUTE),
-            listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM),
-            listen(Odometry, 'odometry', self._on_odometry, qos.STREAM),
-            listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)]
+        self.listen(CarlaStatus, '/carla/status', self._on_status, qos.STREAM)
+        self.listen(ClockMsg, '/clock', self._on_clock, qos.STREAM)
+        self.listen(Path, 'waypoints', self._on_route, qos.ROUTE)
+        self.listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM)
+        self.listen(Odometry, 'odometry', self._on_odometry, qos.STREAM)
+        self.listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)
         self._trainer = TrainerLink(self, s.trainer, self._loaded, self._warnings,
                                     training=s.training, heard=self._continue)
+        made.append(self._trainer.destroy)
         self._bridge = BridgeControl(self, training=s.training)
+        made.append(self._bridge.destroy)
         self._lockstep = Lockstep(self._trainer, self._bridge, self._warnings, s.lockstep_timeout,
                                   act=self._act_now, answer=self._answer)
         if s.training:
             self._town = TownReader(self, s, self.role, self._warnings, self._on_town)
-            self._subscriptions_made.append(
-                listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO))
+            self.listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO)
             if s.town:
                 self._town.read(None)
-        self._relays = [TriggerRelay(self, 'save_checkpoint', s.trainer, s.service_timeout),
-                        TriggerRelay(self, 'load_checkpoint', s.trainer, s.service_timeout,
-                                     around=self._await_loaded)]
+        for name, around in (('save_checkpoint', None), ('load_checkpoint', self._await_loaded)):
+            relay = TriggerRelay(self, name, s.trainer, s.service_timeout,
+                                 **({} if around is None else {'around': around}))
+            made.append(relay.destroy)
+        self._guard = GuardLink(self, s.guard, self._warnings, expected=s.expect_guard,
+                                state=self._state, heard=self._on_guard)
+        made.append(self._guard.destroy)
         self._diagnostics = Diagnostics(self, {
             'driving': self._report_driving, 'weights': self._trainer.report_weights,
-            'experience': self._trainer.report_experience}, hardware_id=self.role)
-        self._timer = self.create_timer(0.02, self._on_timer, clock=self._steady)
-
-    def _destroy_endpoints(self) -> None:
-        for relay in self._relays:
-            relay.destroy()
-        self._trainer.destroy()
-        self._bridge.destroy()
-        self._diagnostics.destroy()
-        self.destroy_timer(self._timer)
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self.destroy_lifecycle_publisher(self._command)
+            'experience': self._trainer.report_experience,
+            'watchdogs': lambda: report_watchdogs(self._safety, active=self._active),
+            'gate': lambda: report_gate(self._safety, active=self._active),
+            'guard': self._guard.report}, hardware_id=self.role)
+        made.append(self._diagnostics.destroy)
+        timer = self.create_timer(0.02, self._on_timer, clock=self._steady)
+        made.append(lambda: self.destroy_timer(timer))
 
     # Input
 
@@ -215,10 +180,13 @@ class PolicyNode(LifecycleNode):
         except MessageError as error:
             self._reject('image', error)
             return
+        self._account.counts['images'] += 1
         self._arrival = time.monotonic()
-        for answer in self._ticks.add_picture(
-                stamp, Picture(picture, message.encoding, self._arrival)):
-            self._answer(answer)
+        self._safety.watchdogs.add_image(stamp, fingerprint(picture), self._arrival)
+        if self._commands.may_drive(stamp):
+            for answer in self._ticks.add_picture(
+                    stamp, Picture(picture, message.encoding, self._arrival)):
+                self._answer(answer)
 
     def _on_odometry(self, message: Odometry) -> None:
         if not self._active:
@@ -228,8 +196,23 @@ class PolicyNode(LifecycleNode):
         except MessageError as error:
             self._reject('odometry', error)
             return
-        for answer in self._ticks.add_state(state):
-            self._answer(answer)
+        self._safety.watchdogs.add_odometry(state, time.monotonic())
+        if self._commands.may_drive(state.stamp):
+            for answer in self._ticks.add_state(state):
+                self._answer(answer)
+
+    def _on_clock(self, message: ClockMsg) -> None:
+        if self._active:
+            self._safety.watchdogs.add_clock(read_stamp(message.clock), time.monotonic())
+            self._commands.heed()
+
+    def _on_status(self, message: CarlaStatus) -> None:
+        self._safety.watchdogs.simulation(
+            synchronous=message.synchronous_mode, running=message.synchronous_mode_running,
+            now=time.monotonic())
+
+    def _on_guard(self, reason: str) -> None:
+        self._safety.watchdogs.guard(reason)
 
     def _on_route(self, message: Path) -> None:
         try:
@@ -237,6 +220,7 @@ class PolicyNode(LifecycleNode):
         except (MessageError, RouteError) as error:
             self._reject('route', error)
             self.driver.set_route(None)
+        self._safety.watchdogs.routed = self.driver.route is not None
 
     def _on_collision(self, message: CarlaCollisionEvent) -> None:
         self.driver.set_collided()
@@ -252,8 +236,6 @@ class PolicyNode(LifecycleNode):
 
     def _restarted(self, transitions: list[Transition]) -> None:
         """Forget everything about the ticks so far, as the driver did."""
-        if self._active:
-            self._warnings.warn('time', 'simulation time was set back: the episode is abandoned')
         self._lockstep.forget()
         self._trainer.send(transitions)
 
@@ -262,12 +244,12 @@ class PolicyNode(LifecycleNode):
     def _answer(self, answer: Answer) -> None:
         """Give a picture its one command."""
         self._lockstep.new_picture()
-        self._answering = answer.stamp, answer.image.note
-        if self.settings.training and answer.state is not None and not self._prepared:
-            if self.settings.lockstep:
+        self._commands.answer(answer.stamp, answer.image.note)
+        if answer.state is not None and not self._prepared:
+            if self.settings.training and self.settings.lockstep:
                 self._lockstep.hold(answer)
             else:
-                self._publish(STOP)
+                self._commands.publish(STOP)
             return
         try:
             transitions, request = self._ticks.observe(answer)
@@ -285,24 +267,29 @@ class PolicyNode(LifecycleNode):
     @property
     def _prepared(self) -> bool:
         """
-        Whether training episodes can be driven.
+        Whether a drive can begin.
 
-        There are routes; and in lockstep, where what is done may not depend on when the nodes find
-        each other, an episode begins once the training node listens and is heard.
+        The guard is there where one is expected; while training, there are routes; and in
+        lockstep, where what is done may not depend on when the nodes find each other, an episode
+        begins once the training node listens and is heard.
         """
-        if self._plans is None:
+        s = self.settings
+        if self.driver.phase is Phase.DRIVING:
+            return True
+        if not self._guard.ready(s.guard_timeout):
             return False
-        return (not self.settings.lockstep or self.driver.phase is Phase.DRIVING
-                or self._trainer.ready)
+        return not s.training or self._plans is not None and (
+            not s.lockstep or self._trainer.ready)
 
     def _act_now(self) -> None:
         trainer = self._trainer
         progress = trainer.own_progress if self.settings.lockstep else trainer.progress
         learned, random = (0, False) if progress is None else (
             progress.transitions, not progress.learning and self.settings.explore)
-        self._publish(self.driver.decide(learned, random))
-        if self.driver.result is not None and self.driver.result is not self._result:
-            self._result = result = self.driver.result
+        self._commands.publish(self.driver.decide(learned, random))
+        result = self.driver.result
+        if result is not None and result is not self._account.result:
+            self._account.result = result
             self.get_logger().info(
                 f'episode {result.episode}: {result.ending.value} after {result.distance:.0f} m, '
                 f'{100 * result.completion:.0f} % of the route, {result.duration:.1f} s, return '
@@ -313,17 +300,11 @@ class PolicyNode(LifecycleNode):
         if policy.info is None:
             self._warnings.warn('weights', 'no weights yet: braking')
             return np.array([0.0, -1.0], dtype=np.float32)
-        return policy.act(observation)
-
-    def _publish(self, control: Any) -> None:
-        stamp, arrival = self._answering
-        self._command.publish(make_control(control, stamp))
-        self._counts['commands'] += 1
-        self._latency.append(time.monotonic() - arrival)
-
-    def _brake(self) -> None:
-        stamp = max(self._ticks.pairer.last, 0)
-        self._command.publish(make_control(STOP, stamp))
+        try:
+            return self._account.timed(policy.act, observation)
+        except (ValueError, RuntimeError) as error:
+            self._warnings.warn('policy', f'the policy gives no action, braking: {error}')
+            return np.full(2, np.nan, dtype=np.float32)
 
     def _plan(self, episode: int) -> Any:
         assert self._plans is not None
@@ -336,12 +317,13 @@ class PolicyNode(LifecycleNode):
             self._lockstep.heard()
 
     def _ready(self) -> bool:
-        return (self._prepared and self._bridge.heard
-                and self._command.get_subscription_count() > 0)
+        return self._prepared and self._bridge.heard and self._commands.heard
 
     def _on_timer(self) -> None:
         if not self._active:
             return
+        self._safety.watchdogs.poll(time.monotonic())
+        self._commands.heed()
         if self.settings.training and self.settings.lockstep:
             self._lockstep.poll(self._ready)
         if self._ticks.pairer.waiting is not None \
@@ -364,30 +346,29 @@ class PolicyNode(LifecycleNode):
     # Reports
 
     def _reject(self, what: str, reason: Exception) -> None:
-        self._counts['rejected'] += 1
+        self._account.counts['rejected'] += 1
         self._warnings.warn(what, f'not used: {reason}')
 
-    def _report_driving(self) -> Report:
-        latency, self._latency = self._latency, []
-        values: dict[str, Any] = {'phase': self.driver.phase.value, 'episode': self.driver.episode,
-                                  **self._counts, 'superseded': self._lockstep.superseded,
-                                  'pauses': self._lockstep.pauses,
-                                  'unpaired': self._ticks.pairer.unpaired}
-        if latency:
-            p50, p99 = np.percentile(latency, [50, 99]) * 1e3
-            values.update(latency_p50_ms=float(p50), latency_p99_ms=float(p99))
-        if self._result is not None:
-            values.update(last_ending=self._result.ending.value,
-                          last_completion=self._result.completion,
-                          last_return=self._result.returned)
+    def _tell(self) -> None:
+        """Say at once what changed."""
+        self._diagnostics.publish()
+        self._guard.tell()
+
+    def _state(self) -> tuple[bytes, str]:
+        """Return what the guard is told of this node."""
         if not self._active:
-            return Report(WARN, 'inactive', values)
-        if self._lockstep.holds:
-            return Report(WARN, 'the simulation is held until routes and training node are there',
-                          values)
-        if self.driver.phase in (Phase.DRIVING, Phase.STARTING, Phase.ARRIVED):
-            return Report(OK, self.driver.phase.value, values)
-        return Report(WARN, self.driver.reason, values)
+            return WARN, 'inactive'
+        fault = self._safety.fault
+        return (OK, 'driving') if fault is None else (ERROR, fault.reason)
+
+    def _report_driving(self) -> Report:
+        self._account.held = (
+            'the simulation is held until routes, training node and guard are there'
+            if self._lockstep.holds else 'waiting for the guard'
+            if self._active and not self._guard.ready(self.settings.guard_timeout) else '')
+        return self._account.driving(self.driver, active=self._active, others={
+            'superseded': self._lockstep.superseded, 'pauses': self._lockstep.pauses,
+            'unpaired': self._ticks.pairer.unpaired})
 
 
 def main(args: Any = None) -> int:

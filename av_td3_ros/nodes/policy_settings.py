@@ -11,6 +11,10 @@ from av_td3_ros.driving.episode import EpisodeSettings
 from av_td3_ros.driving.exploration import ExplorationSettings
 from av_td3_ros.driving.observation import ObservationSettings
 from av_td3_ros.driving.reward import RewardSettings
+from av_td3_ros.driving.safety.gate import GateSettings
+from av_td3_ros.driving.safety.safety import SafetySettings
+from av_td3_ros.driving.safety.stop import StopSettings
+from av_td3_ros.driving.safety.watchdogs import WatchdogSettings
 from av_td3_ros.driving.task import TaskSettings
 from av_td3_ros.settings import section, setting
 
@@ -44,14 +48,32 @@ class PolicySettings:
         '', 'YAML file with the routes to drive in training, instead of drawing them: a list '
         '"routes" of {start: [x, y, z, yaw], goal: [x, y, z, yaw]} in m and rad, map frame')
     camera: str = setting('rgb_front', "the camera's id: its topic is <camera>/image")
+    command_deadline: float = setting(
+        0.05, 'wall time from a picture to its command beyond which a deadline counts as missed, '
+        's', ge=0.001, le=60.0)
+    expect_guard: bool = setting(
+        False, 'whether a guard is started too: drives begin once it is there, and its absence '
+        'is warned of')
+    guard: str = setting('av_td3_guard', "name of the guard, relative to the vehicle's namespace")
+    guard_timeout: float = setting(
+        10.0, 'wall time to wait for the guard before a drive begins without it, s', ge=0.0,
+        le=3600.0)
     threads: int = setting(1, "torch's threads for the policy", ge=1, le=64)
     exploration: ExplorationSettings = section(ExplorationSettings)
     observation: ObservationSettings = section(ObservationSettings)
     action: ActionSettings = section(ActionSettings)
     reward: RewardSettings = section(RewardSettings)
     episode: EpisodeSettings = section(EpisodeSettings)
+    gate: GateSettings = section(GateSettings)
+    watchdog: WatchdogSettings = section(WatchdogSettings)
+    safe_stop: StopSettings = section(StopSettings)
 
     @property
     def task(self) -> TaskSettings:
         """Return the part that defines the driving task."""
         return TaskSettings(self.observation, self.action, self.reward, self.episode)
+
+    @property
+    def safety(self) -> SafetySettings:
+        """Return what commands go through, and when to stop."""
+        return SafetySettings(self.gate, self.watchdog, self.safe_stop)

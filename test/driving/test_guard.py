@@ -286,3 +286,63 @@ def test_another_simulation_is_another_story():
     assert scene.overrides[-1] is False
     scene.run(1.0)
     assert scene.guard.state is State.WATCHING and scene.guard.interventions == 1
+
+
+def beating(scene, seconds, *, beats=True, **how):
+    """Let time pass with the driver's heartbeat."""
+    for _ in range(round(seconds / 0.05)):
+        if beats:
+            scene.guard.heartbeat(scene.now)
+        scene.run(0.05, **how)
+
+
+def test_a_driver_that_lives_gets_the_time_to_stop_by_itself():
+    scene = Scene()
+    beating(scene, 2.0)
+    assert scene.guard.hears(scene.now) and scene.guard.interventions == 0
+    begun = scene.now
+    beating(scene, 0.5, driving=False)
+    assert scene.guard.state is State.WATCHING
+    # But not forever: a process may live, and its driver hang.
+    beating(scene, 0.2, driving=False)
+    assert scene.guard.state is State.BRAKING and 'heartbeat' not in scene.guard.reason
+    assert 0.6 <= scene.orders[-1][0] - begun < 0.75
+
+
+def test_a_driver_that_dies_with_its_heartbeat_is_braked_for_as_soon_as_one_without():
+    scene = Scene()
+    beating(scene, 2.0)
+    died = scene.now
+    scene.run(0.3, driving=False)
+    first = next(at for at, override, _ in scene.orders if override)
+    assert first - died <= 0.22
+
+
+def test_where_ticks_wait_a_dead_driver_is_braked_for_after_one_of_them():
+    scene = Scene()
+    scene.guard.simulation(synchronous=True, running=True)
+    beating(scene, 2.0)
+    scene.tick()
+    scene.run(0.9, tick_every=None)
+    assert scene.guard.state is State.WATCHING
+    scene.run(0.3, tick_every=None)
+    assert scene.guard.state is State.BRAKING and 'no heartbeat' in scene.guard.reason
+    # One that beats meanwhile is a learner that thinks.
+    thinking = Scene()
+    thinking.guard.simulation(synchronous=True, running=True)
+    beating(thinking, 2.0)
+    thinking.tick()
+    beating(thinking, 5.0, tick_every=None)
+    assert thinking.guard.state is State.WATCHING
+    # And without any tick nothing moves.
+    still = Scene()
+    still.guard.simulation(synchronous=True, running=True)
+    beating(still, 2.0)
+    still.run(5.0, tick_every=None)
+    assert still.guard.state is State.WATCHING and not still.guard.hears(still.now)
+
+
+def test_a_guard_that_never_heard_a_heartbeat_says_so():
+    scene = Scene()
+    scene.run(1.0)
+    assert not scene.guard.hears(scene.now)

@@ -88,13 +88,13 @@ class Safety:
     def stop_command(self, now: float) -> tuple[Control, int] | None:
         """Return the safe stop's command that is due, and its stamp; None where none is."""
         dogs = self.watchdogs
-        if dogs.fault is None or now - self._sent < _PACE:
+        if dogs.fault is None or dogs.newest < 0 or now - self._sent < _PACE:
             return None
         if self.answered(dogs.newest) and not (
                 dogs.fault.state == 'stopped' and now - self._sent >= _REPEAT):
             return None
         self._sent = now
-        stamp = max(dogs.newest, 0)
+        stamp = dogs.newest
         fresh = dogs.states()['odometry'] == OK
         return self.command(self._stop.command(stamp, dogs.speed if fresh else None),
                             stamp), stamp

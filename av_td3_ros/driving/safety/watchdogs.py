@@ -36,6 +36,7 @@ _SAMPLE = 4096          # pixels of a picture that are compared with the one bef
 _HELD_UP = 0.1          # s between two polls from which on this process was held up itself
 _SAME_PICTURES = 3      # at least, before a picture counts as frozen
 _MOVING = 0.5           # m/s; a standing car has the same position for as long as it likes
+_OVERTAKEN = 500_000_000     # ns by which messages may overtake each other
 _SYNCHRONOUS_PATIENCE = 2.0     # s; twice what a waiting simulation takes for a tick
 OK, WAITING, PAUSED = 'ok', 'waiting', 'paused'
 
@@ -107,6 +108,7 @@ class Watchdogs:
         self.routed = False
         self.trips: dict[str, int] = {}
         self.faults = 0     # begun so far; what was built on the inputs before is to be dropped
+        self.latest = Fault('', OK, '')     # the one that began last
         self._synchronous, self._running, self._status_heard = False, True, False
         self.start(now)
 
@@ -151,7 +153,7 @@ class Watchdogs:
             return
         if self.clock.stamp < 0 and before >= 0:
             # Without /clock, the pictures are the clock.
-            if stamp < before - 500_000_000:
+            if stamp < before - _OVERTAKEN:
                 self._backwards(before, stamp, now)
             elif stamp > before:
                 self._check_jump(before, stamp)
@@ -173,7 +175,10 @@ class Watchdogs:
 
     def add_odometry(self, state: VehicleState, now: float) -> None:
         """Note usable odometry."""
-        stamp = state.stamp
+        stamp, before = state.stamp, self.odometry.stamp
+        if self.clock.stamp < 0 and 0 <= stamp < before - _OVERTAKEN:
+            self._backwards(before, stamp, now)
+            self._judge(now, late=True)
         if stamp <= self.odometry.stamp:
             self.odometry.repeated += 1
             return
@@ -242,6 +247,7 @@ class Watchdogs:
             self.trips[fault.watchdog] = self.trips.get(fault.watchdog, 0) + 1
         if new:
             self.faults += 1
+            self.latest = new[-1]
             self._good = 0
         if found:
             self.fault = found[0]
@@ -279,7 +285,7 @@ class Watchdogs:
                         f'no new {name} for {age:.2f} s' + (
                             f', but {item.repeated} with the same stamp' if item.repeated
                             else '')))
-            if self._drifts(now):
+            if self._drifts(now) and not found:
                 apart = abs(self.image.stamp - self.odometry.stamp) * 1e-9
                 found.append(Fault('pairing', 'drifting',
                                    f'picture and odometry are {apart:.2f} s apart'))

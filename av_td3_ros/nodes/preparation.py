@@ -1,0 +1,52 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy node needs before it is configured: weights, the task they drive in, routes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, NamedTuple
+
+from rclpy.exceptions import NameValidationException
+from rclpy.validate_topic_name import validate_topic_name
+
+from av_td3_ros.driving.start import Plan
+from av_td3_ros.driving.task import TaskSettings, trained_task
+from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.learning.policy import Policy, PolicyRefused
+from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.nodes.plans import file_plans
+from av_td3_ros.nodes.policy_settings import PolicySettings
+from av_td3_ros.nodes.trainer_link import check_fit
+from av_td3_ros.settings import SettingsError
+
+
+class Prepared(NamedTuple):
+    """A policy, without weights where none were given, its task, and routes where a file has."""
+
+    policy: Policy
+    task: TaskSettings
+    plans: Callable[[int], Plan] | None
+
+
+def prepare(settings: PolicySettings, logger: Any) -> Prepared:
+    """Load and verify what the settings name; raise SettingsError with one sentence otherwise."""
+    policy, task, plans = Policy(), settings.task, None
+    try:
+        if settings.checkpoint:
+            info = policy.load_checkpoint(settings.checkpoint)
+            check_fit(policy)
+            task = trained_task(policy_config(settings.checkpoint), settings.task)
+            logger.info(f'drives with {settings.checkpoint}, iteration {info.total_it}')
+            if task != settings.task:
+                logger.info('observation and action are as the checkpoint was trained, not as in '
+                            'the parameters')
+        if settings.routes_file:
+            plans = file_plans(settings.routes_file)
+        if settings.training and settings.town and not os.path.isfile(settings.town):
+            raise SettingsError(f'town: {settings.town} is no file')
+        for name in (settings.trainer, settings.camera, settings.guard):
+            validate_topic_name(name)
+    except (CheckpointError, PolicyRefused, SettingsError, NameValidationException) as error:
+        raise SettingsError(' '.join(str(error).split())) from None
+    return Prepared(policy, task, plans)
