@@ -195,7 +195,8 @@ def _survey(file: FileIO, size: int, seal: str | None, entries: Mapping[str, _Pl
         while at < start + length:
             part = _read(file, piece[:min(start + length - at, _PIECE)], at)
             digest.update(part)
-            found = zlib.crc32(part, found)
+            if seal is None:
+                found = zlib.crc32(part, found)
             if loader is not None and name.startswith('data/'):
                 loader.see(name[5:], at - start, part)
             at += len(part)
@@ -294,7 +295,8 @@ class _Loader:
         self.used: set[str] = set()
         self._made: dict[str, tuple[Storage, torch.Tensor]] = {}
         at, places = 0, {}
-        for key, (_, size, _) in storages.items():
+        # The small ones together: they are written first, and should not take all the pages.
+        for key, (_, size, _) in sorted(storages.items(), key=lambda item: item[1][1]):
             places[key] = slice(at, at + size)
             at += -(-size // _ALIGNMENT) * _ALIGNMENT
         # numpy's memory comes in large pages, and is not cleared first.
