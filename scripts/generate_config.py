@@ -62,8 +62,8 @@ _GUARDED = {'expect_guard': True}
 _TASK = {'action.repeat': 2, 'action.max_steer': 0.8}
 _EXPLORATION = {'exploration.expl_noise': 0.3, 'exploration.steer_share': 0.45}
 _LEARNING = {'algorithm.discount': 0.98, 'algorithm.n_step': 3, 'algorithm.learning_starts': 3000,
-             'algorithm.actor_starts': 1000, 'networks.actor.learning_rate': 1e-4,
-             'networks.cnn.actor_cnn_lr': 1e-4}
+             'algorithm.actor_starts': 1000, 'algorithm.policy_noise': 0.1,
+             'algorithm.noise_clip': 0.25}
 FILES: dict[str, dict[str, Any]] = {
     'training.yaml': {
         'title': 'Training: the car drives episodes, and learns from them.',
