@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import traceback
 from typing import Any, Callable
 
@@ -65,6 +66,10 @@ class ManagedNode(LifecycleNode):
             made, self.made = self.made, []
             for destroy in reversed(made):
                 destroy()
+            # What was made refers to the node and back, weights of tens of MB among it; Python's own
+            # collection goes by the number of objects, and would let many of them pile up.
+            made.clear()
+            gc.collect()
 
     def _logged(self, transition: str, method: Callable[..., TransitionCallbackReturn]
                 ) -> Callable[[LifecycleState], TransitionCallbackReturn]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from typing import Any, Callable, Mapping
 
 import numpy as np
@@ -39,6 +40,9 @@ class TrainerLink:
         self.own_progress: weights.Progress | None = None
         self.version = self.refused_count = 0
         self._refused = 0
+        self._refusal = ''      # why weights were refused last
+        self._used_since = time.monotonic()
+        self._unheard = 0       # experience sent while nobody listened
         self._node, self._trainer, self._warnings = node, trainer, warnings
         self._training, self._heard = training, heard
         self._stream, self._sequence = secrets.randbits(62), 0
@@ -83,6 +87,8 @@ class TrainerLink:
 
     def send(self, transitions: list[Transition]) -> None:
         """Send experience, each with its running number."""
+        if not self.connected:
+            self._unheard += len(transitions)
         for transition in transitions:
             item = experience.Experience(self._stream, self._sequence, self.version, transition)
             self._experience.publish(UInt8MultiArray(data=experience.encode(item)))
@@ -105,6 +111,7 @@ class TrainerLink:
             self.version = new.version
         except (weights.WeightsError, PolicyRefused) as error:
             self.refused_count += 1
+            self._refusal = str(error)
             self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
                                 f'{error}')
         self._heard()
@@ -117,7 +124,8 @@ class TrainerLink:
             raise PolicyRefused(f'they are for the encoder {info.architecture}, and the present '
                                 f'ones for {present.architecture}')
         check_fit(new)
-        self.policy = new
+        # In one assignment: a decision is of the old weights or of the new ones.
+        self.policy, self._used_since = new, time.monotonic()
 
     def _on_progress(self, message: UInt64MultiArray) -> None:
         try:
@@ -132,15 +140,19 @@ class TrainerLink:
     def report_weights(self) -> Report:
         """Report the policy in use."""
         info = self.policy.info
+        refused = {'refused': self.refused_count, 'refused_last': self._refusal}
         if info is None:
-            return Report(ERROR, 'no weights', {'refused': self.refused_count})
+            return Report(ERROR, 'no weights', refused)
         return Report(OK, f'iteration {info.total_it}', {
             'version': self.version, 'iteration': info.total_it,
-            'architecture': info.architecture, 'refused': self.refused_count})
+            'age': time.monotonic() - self._used_since, 'architecture': info.architecture,
+            **refused})
 
     def report_experience(self) -> Report:
         """Report what was sent, and whether anybody takes it."""
-        values = {'sent': self._sequence, 'stream': self._stream}
+        answered = self.own_progress.sequence if self.own_progress is not None else 'none'
+        values = {'sent': self._sequence, 'lost': self._unheard, 'answered_last': answered,
+                  'stream': self._stream}
         if self._training and not self.connected:
             return Report(WARN, f'no training node at {self._trainer}', values)
         return Report(OK, 'sent' if self._training else 'not training', values)

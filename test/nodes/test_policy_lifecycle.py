@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node's life cycle through the standard services, and starts that are refused."""
 
+from fault_rows_stack import life_cycles
 from lifecycle_msgs.msg import Transition
 import pytest
-from stack import Diagnosed, Lifecycle, small_agent, START
+from stack import Diagnosed, EGO, Lifecycle, small_agent, START
 from support import make_graph
 from vehicle_side import VehicleSide
 
@@ -72,6 +73,49 @@ def test_the_whole_life_cycle(graph, tmp_path):
     assert lifecycle.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
     assert lifecycle.state == 'finalized' and process.code is None
     assert process.stop(timeout=5.0) == 0
+
+
+@pytest.mark.parametrize('failing', ['configure', 'activate', 'deactivate', 'cleanup'])
+def test_a_transition_that_fails_brakes_and_leaves_nothing_behind(ros, tmp_path, failing):
+    checkpoint = tmp_path / 'policy.pth'
+    small_agent(seed=1).save_checkpoint(checkpoint)
+    process = ros.start('faulty_policy.py', {'autostart': False, 'checkpoint': checkpoint},
+                        environment={'FAIL_IN': failing})
+    lifecycle, car = Lifecycle(ros), None
+    changes = {'configure': Transition.TRANSITION_CONFIGURE,
+               'activate': Transition.TRANSITION_ACTIVATE,
+               'deactivate': Transition.TRANSITION_DEACTIVATE,
+               'cleanup': Transition.TRANSITION_CLEANUP}
+    for name, change in changes.items():
+        if name == 'deactivate':
+            car.send_route()
+            ros.wait_for(lambda: car.tick().brake not in (0.5, 1.0), 'driving', START)
+            count = len(car.commands)
+        assert lifecycle.change(change) == (name != failing)
+        if name == failing:
+            break
+        if name == 'configure':
+            car = VehicleSide(ros)
+    if failing == 'deactivate':
+        ros.wait_for(lambda: len(car.commands) > count, 'the brake')
+        assert car.commands[-1].brake == 1.0
+    assert f'made to fail in {failing}' in process.output and process.code is None
+    assert lifecycle.state == 'unconfigured'
+    ros.wait_for(lambda: not ros.node.count_publishers(f'{EGO}/vehicle_control_cmd'),
+                 'the end of its publisher', START)
+    # It works the next time.
+    for change in changes.values():
+        assert lifecycle.change(change)
+    assert lifecycle.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert process.stop() == 0
+
+
+def test_the_life_cycle_leaks_nothing(ros, tmp_path):
+    checkpoint = tmp_path / 'policy.pth'
+    small_agent(seed=1).save_checkpoint(checkpoint)
+    grown = life_cycles(ros, checkpoint, 12)
+    assert grown['threads_grown'] == 0 and grown['files_grown'] <= 0
+    assert grown['memory_grown'] < 10.0
 
 
 @pytest.mark.parametrize('executable, parameters, words', [

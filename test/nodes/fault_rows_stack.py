@@ -1,0 +1,259 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The fault table's rows about clock, training node, life cycle and long runs."""
+
+import os
+from pathlib import Path
+import time
+
+from carla_msgs.msg import CarlaControl
+from lifecycle_msgs.msg import Transition as Change
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from stack import (EGO, hear_experience, LEARNER, Lifecycle, POLICY, Service, START, TRAINER)
+from std_msgs.msg import String, UInt8MultiArray
+
+from av_td3_ros.driving.driver import Kind
+from av_td3_ros.ros import qos, weights
+from av_td3_ros.ros.messages import read_stamp
+
+STEP = 500_000_000      # ns; the longest that a transition may span
+
+
+class Training:
+    """A training vehicle behind relays for pictures, odometry and clock; the learner may die."""
+
+    WHAT = ('image', 'odometry', 'clock')
+
+    def __init__(self, ros, folder):
+        from rig import constant_agent
+        self.ros, self.folder = ros, folder
+        checkpoint = folder / 'training_constant.pth'
+        constant_agent(0.0).save_checkpoint(checkpoint)
+        self.heard = hear_experience(ros)
+        self.commands = []
+        from carla_msgs.msg import CarlaEgoVehicleControl
+        ros.node.create_subscription(CarlaEgoVehicleControl, f'{EGO}/vehicle_control_cmd',
+                                     self._on_command, qos.STREAM)
+        self.ticks = []
+        ros.node.create_subscription(
+            Odometry, f'{EGO}/relayed_odometry',
+            lambda message: self.ticks.append(read_stamp(message.header.stamp)), qos.STREAM)
+        self.versions = []
+        ros.node.create_subscription(UInt8MultiArray, f'{TRAINER}/weights', self._on_weights,
+                                     qos.WEIGHTS)
+        self.simulator = ros.start('simulator', {'camera.width': 96, 'camera.height': 84})
+        for what in self.WHAT:
+            ros.start('relay_node.py', {'what': what})
+        self.policy = ros.start(
+            'policy', {'training': True, 'explore': False, 'checkpoint': checkpoint,
+                       'camera': 'relayed', 'episode.max_duration': 20.0},
+            arguments=['-r', 'odometry:=relayed_odometry', '-r', '/clock:=/relayed_clock'])
+        self._modes = [ros.publisher(String, f'/relay/{what}', timeout=START)
+                       for what in self.WHAT]
+        self.control = ros.publisher(CarlaControl, '/carla/control', timeout=START)
+        self.trainer = None
+
+    def _on_command(self, message):
+        self.commands.append((read_stamp(message.header.stamp), message))
+
+    def _on_weights(self, message):
+        self.versions.append((weights.decode(message.data).version, time.monotonic()))
+
+    def mode(self, mode):
+        for publish in self._modes:
+            publish(String(data=mode))
+
+    def start_trainer(self):
+        self.trainer = self.ros.start('training', {
+            **LEARNER, 'checkpoint_dir': str(self.folder / 'checkpoints'), 'save_at_end': False,
+            'resume': False})
+
+    def learn(self, count=20, timeout=START):
+        """Wait for so many more transitions within episodes."""
+        def steps():
+            return sum(item.transition.kind is Kind.STEP for item in self.heard)
+        wanted = steps() + count
+        self.ros.wait_for(lambda: steps() >= wanted, f'{count} transitions', timeout)
+
+    def check_transitions(self):
+        """Hold every transition to one episode and a short time; return the longest, s."""
+        longest, before = 0, None
+        for item in self.heard:
+            now = item.transition
+            if now.kind is Kind.STEP and before is not None:
+                assert before.kind is not Kind.ABANDON and before.ending is None
+                assert before.episode == now.episode
+                span = now.stamp - before.stamp
+                assert 0 < span <= STEP, f'a transition over {span * 1e-9:.2f} s'
+                longest = max(longest, span)
+            before = now
+        assert [item.sequence for item in self.heard] == list(
+            range(self.heard[0].sequence, self.heard[0].sequence + len(self.heard)))
+        return longest * 1e-9
+
+
+def clock(training, offsets=(3600.0, 0.0)):
+    """Set the clock ahead and back, pause and resume; no transition may span it."""
+    training.learn()
+    figures = {}
+    for offset in offsets:
+        count, before = len(training.commands), training.ticks[-1]
+        training.mode(f'offset:{offset}')
+        training.ros.wait_for(lambda: abs(training.ticks[-1] - before) > 1e9 * abs(
+            offset) / 2 or abs(offset) < 1.0, 'the jump')
+        training.learn()
+        # Nothing older than what was under way goes out after the first command of the new time.
+        stamps = [stamp for stamp, _ in training.commands[count:]]
+        jumps = [abs(b - a) > 1_000_000_000 for a, b in zip(stamps, stamps[1:])]
+        assert sum(jumps) <= 1, 'a stale command after the jump'
+    training.control(CarlaControl(command=CarlaControl.PAUSE))
+    training.ros.spin(0.5)
+    count, heard = len(training.commands), len(training.heard)
+    training.ros.spin(1.5)
+    figures['commands_while_paused'] = len(training.commands) - count
+    assert len(training.commands) == count and len(training.heard) == heard
+    training.control(CarlaControl(command=CarlaControl.PLAY))
+    training.learn()
+    figures['longest_transition_s'] = round(training.check_transitions(), 3)
+    assert 'the clock' in training.policy.output
+    return figures
+
+
+def trainer_dies(training, times):
+    """Kill the learner again and again; the vehicle misses no tick and keeps its weights."""
+    worst_back, missed, count = 0.0, 0, 0
+    for _ in range(times):
+        known = len(training.versions)
+        if training.trainer is not None:
+            training.trainer.kill()
+        first = len(training.ticks)
+        training.ros.spin(1.0)
+        training.start_trainer()
+        training.ros.wait_for(lambda: len(training.versions) > known, 'weights', START)
+        version, at = training.versions[known]
+        training.ros.wait_for(
+            lambda: training.heard and training.heard[-1].weights >= version,
+            'the vehicle to use the new weights', START)
+        worst_back = max(worst_back, time.monotonic() - at)
+        training.learn(5)
+        answered = {stamp for stamp, _ in training.commands}
+        window = training.ticks[first:-3]
+        missed += sum(stamp not in answered for stamp in window)
+        count += len(window)
+    used = [item.weights for item in training.heard]
+    assert used == sorted(used), 'the weights went back'
+    training.check_transitions()
+    return {'kills': times, 'ticks': count, 'missed': missed,
+            'connected_again_s': round(worst_back, 3)}
+
+
+def bad_names(root: Path, outside: Path):
+    """Lay traps in a checkpoint folder, and return names that must be refused."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / 'link.pth').symlink_to(outside / 'target.pth')
+    (root / 'folder').symlink_to(outside)
+    (root / 'device.pth').symlink_to('/dev/null')
+    os.mkfifo(root / 'fifo.pth')
+    return ['../escape.pth', '..', str(outside / 'absolute.pth'), '/dev/null', 'a/../../b.pth',
+            'link.pth', 'folder/x.pth', 'device.pth', 'fifo.pth', 'x' * 5000 + '.pth', '~/x.pth']
+
+
+def snapshot(folder: Path):
+    """Return what a folder holds, names, sizes and times."""
+    return sorted((str(path.relative_to(folder)), path.lstat().st_size, path.lstat().st_mtime_ns)
+                  for path in folder.rglob('*'))
+
+
+def paths(training, outside, save=True):
+    """Ask the training node to save to and load from where it must not."""
+    ros = training.ros
+    names = bad_names(training.folder / 'checkpoints', outside)
+    (outside / 'victim.pth').write_bytes(b'untouched')
+    before = snapshot(outside)
+    parameters = ros.node.create_client(SetParameters, f'{TRAINER}/set_parameters')
+    ros.wait_for(parameters.service_is_ready, 'the parameter service', START)
+    refused, taken = 0, []
+    for parameter, action in (('save_name', 'save_checkpoint'), ('load_name', 'load_checkpoint')):
+        service = Service(ros, f'{TRAINER}/{action}')
+        for name in names:
+            future = parameters.call_async(SetParameters.Request(parameters=[
+                Parameter(parameter, value=name).to_parameter_msg()]))
+            ros.wait_for(future.done, f'{parameter} {name[:40]!r}', START)
+            if not future.result().results[0].successful:
+                refused += 1
+                continue
+            answer = service(START)
+            refused += not answer.success
+            if answer.success:
+                taken.append((parameter, name, answer.message))
+    assert snapshot(outside) == before and not taken, taken
+    assert training.trainer.code is None
+    return {'names': 2 * len(names), 'refused': refused, 'touched_outside': 0}
+
+
+def resources(pid):
+    """Return a process's threads, open files and memory in MiB."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    field = {line.split(':')[0]: line.split()[1] for line in status.splitlines() if ':' in line
+             and len(line.split()) > 1}
+    return {'threads': int(field['Threads']), 'files': len(os.listdir(f'/proc/{pid}/fd')),
+            'memory': int(field['VmRSS']) / 1024}
+
+
+def life_cycles(ros, checkpoint, times):
+    """Go through the whole life cycle again and again; return what it left behind."""
+    process = ros.start('policy', {'autostart': False, 'checkpoint': checkpoint})
+    lifecycle = Lifecycle(ros)
+
+    def turn():
+        for change, state in ((Change.TRANSITION_CONFIGURE, 'inactive'),
+                              (Change.TRANSITION_ACTIVATE, 'active'),
+                              (Change.TRANSITION_DEACTIVATE, 'inactive'),
+                              (Change.TRANSITION_CLEANUP, 'unconfigured')):
+            assert lifecycle.change(change) and lifecycle.state == state
+    warm = min(10, max(times // 4, 2))
+    for _ in range(warm):
+        turn()
+    before = resources(process.pid)
+    for _ in range(times - warm):
+        turn()
+    after = resources(process.pid)
+    assert process.stop() == 0
+    return {'cycles': times, **{f'{name}_grown': round(after[name] - before[name], 2)
+                                for name in before}}
+
+
+def endurance(ros, folder, simulated, checkpoint):
+    """Drive and save as fast as it goes; return how memory, threads, files and latency drift."""
+    from stack import CAMERA, Diagnosed, LOCKSTEP
+    diagnosed = Diagnosed(ros)
+    stamps = []
+    ros.node.create_subscription(
+        Odometry, f'{EGO}/odometry', lambda m: stamps.append(read_stamp(m.header.stamp)),
+        qos.LATEST)
+    ros.start('simulator', {**CAMERA, **LOCKSTEP, 'vehicles': 4})
+    trainer = ros.start('training', {**LEARNER, 'checkpoint_dir': str(folder / 'checkpoints'),
+                                     'save_at_end': False})
+    policy = ros.start('policy', {'training': True, 'checkpoint': checkpoint})
+    save = Service(ros, f'{POLICY}/save_checkpoint')
+    ros.wait_for(lambda: stamps and stamps[-1] > 5e9, 'the drive', START)
+    begun, saves, marks = stamps[-1], 0, []
+    share = simulated / 10.0
+    for part in range(11):
+        ros.wait_for(lambda: stamps[-1] - begun >= part * share * 1e9, 'the drive to go on',
+                     max(600.0, 4.0 * share))
+        figures = diagnosed.fresh('av_td3_policy: driving')
+        marks.append({**resources(policy.pid),
+                      'latency': float(figures.get('latency_p99_ms', 'nan')),
+                      'trainer_memory': resources(trainer.pid)['memory']})
+        saves += save(30.0).success
+    # The first parts load what is loaded lazily.
+    first, last = marks[2], marks[-1]
+    half = [mark['latency'] for mark in marks[2:6]], [mark['latency'] for mark in marks[-4:]]
+    drift = sum(half[1]) / max(sum(half[0]), 1e-9) - 1.0
+    return {'simulated_s': round((stamps[-1] - begun) * 1e-9), 'saves': saves,
+            **{f'{name}_grown': round(last[name] - first[name], 2)
+               for name in ('threads', 'files', 'memory', 'trainer_memory')},
+            'latency_p99_ms': round(last['latency'], 2), 'latency_drift': round(drift, 3)}
