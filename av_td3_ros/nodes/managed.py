@@ -66,8 +66,8 @@ class ManagedNode(LifecycleNode):
             made, self.made = self.made, []
             for destroy in reversed(made):
                 destroy()
-            # What was made refers to the node and back, weights of tens of MB among it; Python's own
-            # collection goes by the number of objects, and would let many of them pile up.
+            # What was made refers to the node and back, weights of tens of MB among it; Python
+            # collects by the number of objects, and would let many of these pile up.
             made.clear()
             gc.collect()
 
