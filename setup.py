@@ -23,6 +23,9 @@ def shared_files():
                            if os.path.isfile(path) and not path.endswith(('.pyc', '~')))
             if found:
                 files.append((f'share/{PACKAGE}/{folder}', found))
+    # Bags of machines without ROS are read by these definitions.
+    messages = 'interfaces/carla_msgs/msg'
+    files.append((f'share/{PACKAGE}/{messages}', sorted(glob(f'{messages}/*.msg'))))
     return files
 
 
@@ -49,6 +52,7 @@ setup(
     ],
     extras_require={
         'opencv': ['opencv-python-headless>=4.5'],
+        'evaluation': ['lz4>=3.0', 'rosbags>=0.11', 'zstandard>=0.17'],
         'simulation': [
             'carla>=0.9.15',
             'gymnasium>=1.0',
@@ -74,10 +78,12 @@ setup(
     entry_points={
         'console_scripts': [
             'compare_runs = av_td3_ros.training.compare_runs:main',
+            'evaluate_bag = av_td3_ros.evaluation.evaluate_bag:main',
             'evaluate_policy = av_td3_ros.training.evaluate:main',
             'guard_node = av_td3_ros.nodes.guard:main',
             'inspect_checkpoint = av_td3_ros.learning.inspect_checkpoint:main',
             'policy_node = av_td3_ros.nodes.policy:main',
+            'record_bag = av_td3_ros.training.record_bag:main',
             'simulator_node = av_td3_ros.nodes.simulator:main',
             'train = av_td3_ros.training.train:main',
             'training_node = av_td3_ros.nodes.training:main',

@@ -28,7 +28,7 @@ STAMP = VENV / '.av_td3_ready.json'
 UNFINISHED = VENV / '.av_td3_unfinished'
 LOG = CACHE / 'setup.log'
 PYTHON = VENV / 'bin' / 'python'
-EXTRAS = 'simulation,training,test'
+EXTRAS = 'evaluation,simulation,training,test'
 HEARTBEAT = 3.0
 # Installed size with a CPU build of PyTorch, and what unpacking needs beside it. A CUDA build
 # is larger; running out of space later is reported in its own words.

@@ -28,15 +28,16 @@ ARROWS = {
     'training': {'driving', 'learning', 'simulation', 'evaluation'},
     'ros': {'driving', 'learning', 'simulation'},
     'nodes': {'ros', 'driving', 'learning', 'simulation'},
-    'launch_common': set(),
+    'launch_common': {'launch_carla'},
+    'launch_carla': set(),
     'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation'},
 }
 # What is not ours and only some rooms may know.
 ROS = (r'rclpy|cv_bridge|tf2\w*|ament\w*|rosidl\w*|rosbag2\w*|launch|launch_ros|std_srvs|'
        r'\w+_msgs|\w+_interfaces')
 FOREIGN = {
-    ROS: {'ros', 'nodes', 'evaluation', 'launch_common', 'demo'},
-    r'launch|launch_ros': {'launch_common'},
+    ROS: {'ros', 'nodes', 'launch_common', 'launch_carla', 'demo'},
+    r'launch|launch_ros': {'launch_common', 'launch_carla'},
     r'torch\w*|tensorboard\w*': {'learning', 'training', 'evaluation', 'ros', 'nodes', 'demo'},
     r'carla': {'simulation'},
     r'gymnasium': {'simulation', 'training'},
@@ -108,6 +109,8 @@ def test_imports_follow_the_arrows(room):
     ('ros', 'from av_td3_ros.nodes import policy'),
     ('settings', 'from av_td3_ros.resources import shipped'),
     ('nodes', 'from launch import LaunchDescription'),
+    ('evaluation', 'from sensor_msgs.msg import Image'),
+    ('evaluation', 'from av_td3_ros.ros import messages'),
 ])
 def test_a_wrong_import_is_found(room, source):
     assert violations(room, source, f'av_td3_ros.{room}')
@@ -118,6 +121,7 @@ def test_a_wrong_import_is_found(room, source):
     ('simulation', 'import carla\nfrom av_td3_ros.driving.frames import Pose'),
     ('nodes', 'import rclpy\nfrom av_td3_ros.ros.qos import EVENTS'),
     ('training', 'import torch\nfrom av_td3_ros.simulation import TownEnv'),
+    ('evaluation', 'import rosbags.rosbag2\nfrom av_td3_ros.driving.ticks import Ticks'),
 ])
 def test_a_right_import_is_not_reported(room, source):
     assert not violations(room, source, f'av_td3_ros.{room}')
