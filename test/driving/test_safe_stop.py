@@ -38,6 +38,14 @@ def test_a_car_that_does_not_slow_down_gets_the_full_brake():
     assert stop.command(0, 2.0).brake == 0.25 and stop.command(30 * TICK, 2.0).brake == 1.0
 
 
+def test_a_car_that_brakes_harder_already_goes_on_with_that():
+    stop = make(deceleration=4.0)
+    stop.begin(4.0, steer=0.0, brake=0.8)
+    assert stop.command(0, 4.0).brake == 0.8
+    stop.begin(4.0, steer=0.0, brake=0.1)
+    assert stop.command(0, 4.0).brake == 0.5
+
+
 def test_a_speed_that_was_never_known_is_braked_in_full():
     stop = make()
     stop.begin(None, steer=0.3)

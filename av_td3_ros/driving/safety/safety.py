@@ -53,7 +53,7 @@ class Safety:
         self._stopping = False
         self._last: int | None = None       # stamp of the newest command
         self._sent = float('-inf')          # when a safe stop's command was sent last
-        self._steer = 0.0
+        self._applied = Control()
         self.gate.stop()
 
     @property
@@ -79,7 +79,7 @@ class Safety:
                 self._last = None   # another time: its stamps begin anew
             self.gate.stop()
         if dogs.fault is not None and not self._stopping:
-            self._stop.begin(dogs.speed, self._steer)
+            self._stop.begin(dogs.speed, self._applied.steer, self._applied.brake)
         elif dogs.fault is None and self._stopping:
             self.gate.stop()
         self._stopping = dogs.fault is not None
@@ -103,5 +103,5 @@ class Safety:
         """Return what to publish instead of ``wanted``."""
         given = self.gate(wanted, stamp, urgent=urgent)
         self._last = stamp if self._last is None else max(self._last, stamp)
-        self._steer = given.steer
+        self._applied = given
         return given

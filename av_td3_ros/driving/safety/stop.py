@@ -33,14 +33,19 @@ class SafeStop:
 
     def __init__(self, settings: StopSettings, full_brake: float) -> None:
         self._settings = settings
-        self._brake = min(settings.deceleration / full_brake, 1.0)
+        self._set = self._brake = min(settings.deceleration / full_brake, 1.0)
         self._holding = True
         self._until: int | None = None
         self._steer = 0.0
         self._speed: float | None = None
 
-    def begin(self, speed: float | None, steer: float) -> None:
-        """Begin at a speed in m/s, None where it is not known, with the steer applied last."""
+    def begin(self, speed: float | None, steer: float, brake: float = 0.0) -> None:
+        """
+        Begin at a speed in m/s, None where it is not known, with what was applied last.
+
+        A car that brakes harder already goes on with that.
+        """
+        self._brake = max(self._set, brake)
         self._holding, self._steer, self._speed = speed is None, steer, speed
         self._until = None
 
