@@ -166,7 +166,7 @@ def snapshot(folder: Path):
                   for path in folder.rglob('*'))
 
 
-def paths(training, outside, save=True):
+def paths(training, outside):
     """Ask the training node to save to and load from where it must not."""
     ros = training.ros
     names = bad_names(training.folder / 'checkpoints', outside)
@@ -223,6 +223,27 @@ def life_cycles(ros, checkpoint, times):
     assert process.stop() == 0
     return {'cycles': times, **{f'{name}_grown': round(after[name] - before[name], 2)
                                 for name in before}}
+
+
+def saves(training, count):
+    """Save while the vehicle drives, again and again; return what the policy node grew by."""
+    ros = training.ros
+    parameters = ros.node.create_client(SetParameters, f'{TRAINER}/set_parameters')
+    ros.wait_for(parameters.service_is_ready, 'the parameter service', START)
+    future = parameters.call_async(SetParameters.Request(parameters=[
+        Parameter('save_name', value='again').to_parameter_msg()]))
+    ros.wait_for(future.done, 'the name to be set', START)
+    save = Service(ros, f'{POLICY}/save_checkpoint')
+    done, before = 0, None
+    for number in range(count):
+        training.learn(3)
+        done += save(START).success
+        if number == 1:
+            before = resources(training.policy.pid)
+    after = resources(training.policy.pid)
+    assert done, 'no save succeeded'
+    return {'saves': done, **{f'{name}_grown': round(after[name] - before[name], 2)
+                              for name in before}}
 
 
 def endurance(ros, folder, simulated, checkpoint):

@@ -7,9 +7,9 @@ They judge on two clocks. A steady one tells that an input is overdue; stamps te
 simulation went on meanwhile, for where it did not, nothing moves and nothing is overdue:
 
 - PAUSE is no fault: while ``/carla/status`` says so, no time counts.
-- A simulation that waits for the command of a learner that thinks makes no ticks either. It goes
-  on by itself after a second, so with a learner in lockstep two ticks without a picture are
-  needed, where otherwise one is enough.
+- A simulation that waits for a command each tick makes no ticks either until it has one, or a
+  second has passed. So an input is overdue after its deadline and three ticks, or after a second
+  and one tick; where a learner in lockstep may think for as long as it likes, after two.
 - A driver that was itself held up (a busy machine, SIGSTOP) has its inputs in a queue: a poll that
   comes late leaves what is overdue to the next one.
 
@@ -33,6 +33,8 @@ from av_td3_ros.driving.frames import VehicleState
 from av_td3_ros.settings import setting
 
 _SAMPLE = 4096          # pixels of a picture that are compared with the one before
+_TICKS = 3              # without an input, in a simulation that does not wait
+_TICK_TIMEOUT = 1.0     # s of wall time, after which one that waits for a command goes on
 _HELD_UP = 0.1          # s between two polls from which on this process was held up itself
 _SAME_PICTURES = 3      # at least, before a picture counts as frozen
 _MOVING = 0.5           # m/s; a standing car has the same position for as long as it likes
@@ -279,7 +281,8 @@ class Watchdogs:
                     ('image', self.image, s.image_deadline, 'missing'),
                     ('odometry', self.odometry, s.odometry_deadline, 'stale')):
                 age = now - item.at
-                if age > deadline and item.ticks >= self._missed:
+                if age > deadline and item.ticks >= (
+                        self._missed if age > _TICK_TIMEOUT else _TICKS):
                     found.append(Fault(
                         name, 'frozen' if item.repeated else word,
                         f'no new {name} for {age:.2f} s' + (

@@ -1,0 +1,216 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fault table's rows about driving: each injects faults into real processes, and measures.
+
+A row takes a :class:`rig.Rig` and how often, asserts what must hold whatever the machine's speed,
+and returns its measured figures; whoever calls it holds the times to their bounds, of which
+:data:`BOUNDS` has those of this project.
+"""
+
+import math
+import signal
+import time
+
+import numpy as np
+from rig import constant_agent, DEADLINE, GOOD_INPUTS, THROTTLE
+from sensor_msgs.msg import Image
+from stack import EGO, TRAINER
+from std_msgs.msg import UInt8MultiArray
+
+from av_td3_ros.learning.policy import export_policy
+from av_td3_ros.ros import qos, weights
+from av_td3_ros.ros.images import make_image
+from av_td3_ros.ros.messages import read_stamp
+
+# Longest time from the fault to the applied brake, s of wall time, on a machine that is not busy.
+BOUNDS = {'inputs': DEADLINE + 0.2, 'policy': 0.3, 'guard_warning': 1.0, 'trainer_back': 5.0}
+
+# How each input fails, and the watchdog's word for it. A relay that holds its publisher's process
+# (SIGSTOP) is a publisher that hangs.
+INPUT_FAULTS = {
+    'image stops': ('image', 'stop', 'image', ('missing',)),
+    'image publisher SIGSTOPped': ('image', signal.SIGSTOP, 'image', ('missing',)),
+    'image frozen, new stamps': ('image', 'freeze', 'image', ('frozen',)),
+    'image repeated, same stamp': ('image', 'same', 'image', ('frozen', 'missing')),
+    'image 0.5 s late': ('image', 'delay', 'pairing', ('drifting',)),
+    'odometry stops': ('odometry', 'stop', 'odometry', ('stale',)),
+    'odometry publisher SIGSTOPped': ('odometry', signal.SIGSTOP, 'odometry', ('stale',)),
+    'odometry not finite': ('odometry', 'nan', 'odometry', ('stale',)),
+    'odometry repeated, same stamp': ('odometry', 'same', 'odometry', ('frozen', 'stale')),
+}
+
+
+def input_fault(rig, name):
+    """Make an input fail at speed; return the time to the brake, and that until driving on."""
+    what, how, watchdog, words = INPUT_FAULTS[name]
+    rig.drive()
+    begun = time.monotonic()
+    try:
+        if isinstance(how, str):
+            rig.mode(what, how)
+        else:
+            rig.relays[what].send(how)
+        brake = rig.brake_after(begun)
+        word = rig.wait_for(lambda: rig.told(watchdog) in words and rig.told(watchdog),
+                            f'{watchdog} as one of {words} on /diagnostics')
+        rig.wait_for(lambda: rig.applied.brake > 0.9 and rig.speed < 0.05, 'standstill')
+        # Held for as long as it lasts.
+        count = len(rig.status)
+        rig.ros.spin(0.5)
+        assert all(m.control.brake > 0.9 and m.velocity < 0.1 for m in rig.status[count:])
+    finally:
+        first, healed = len(rig.commands), time.monotonic()
+        rig.mode(what, 'pass')
+        rig.relays[what].send(signal.SIGCONT)
+    rig.wait_for(lambda: rig.drives, 'driving on')
+    # No throttle before so many good inputs.
+    braked = next(number for number, command in enumerate(rig.commands[first:])
+                  if command.throttle > 0.0)
+    assert braked >= GOOD_INPUTS, f'only {braked} commands to brake after the fault'
+    return {'brake_s': round(brake, 3), 'word': word,
+            'driving_again_s': round(time.monotonic() - healed, 3)}
+
+
+def policy_dies(rig, how):
+    """Kill or stop the policy node at throttle; return the time to the brake, and hand back."""
+    rig.drive()
+    overrides, begun = len(rig.overrides), time.monotonic()
+    rig.policy.send(how)
+    brake = rig.brake_after(begun)
+    rig.wait_for(lambda: any(m.data for m in rig.overrides[overrides:]), 'the override')
+    rig.wait_for(lambda: rig.speed < 0.05, 'standstill')
+    count = len(rig.status)
+    rig.ros.spin(0.5)
+    assert all(m.control.brake == 1.0 for m in rig.status[count:])
+    begun = time.monotonic()
+    if how == signal.SIGKILL:
+        rig.policy.kill()
+        rig.start_policy()
+    else:
+        rig.policy.send(signal.SIGCONT)
+    rig.wait_for(lambda: rig.drives, 'the control handed back', 100.0)
+    handed = time.monotonic() - begun
+    # Handed back without a jolt: the first throttle is a part of what is driven with.
+    applied = [m.control for m, at in zip(rig.status, rig.arrivals) if at > begun]
+    first = next(control.throttle for control in applied if control.throttle > 0.0)
+    assert first < THROTTLE and not rig.overrides[-1].data
+    return {'brake_s': round(brake, 3), 'handed_back_s': round(handed, 3),
+            'first_throttle': round(first, 3)}
+
+
+def guard_dies(rig):
+    """Kill the guard; return how long until the warning, with the drive going on."""
+    rig.drive()
+    rig.wait_for(lambda: rig.policy.output.count('expect') or rig.diagnosed(
+        'av_td3_policy: guard').message == 'present', 'the guard to be heard')
+    count, warned = len(rig.status), rig.policy.output.count('is gone: nobody brakes')
+    begun = time.monotonic()
+    rig.guard.kill()
+    rig.wait_for(lambda: rig.policy.output.count('is gone: nobody brakes') > warned, 'a warning')
+    warning = time.monotonic() - begun
+    rig.ros.spin(0.5)
+    assert all(m.control.throttle > 0.5 and m.control.brake == 0.0 for m in rig.status[count:])
+    rig.start_guard()
+    rig.wait_for(lambda: 'the guard is back' in rig.policy.output, 'the guard to be back')
+    rig.ros.spin(0.5)
+    # Started again, it does not touch the drive either.
+    assert all(m.control.throttle > 0.5 and m.control.brake == 0.0 for m in rig.status[count:])
+    return {'warning_s': round(warning, 3)}
+
+
+def malformed(rig, count, seed=0):
+    """Send messages that are none between the good ones; no command may come from them."""
+    rng = np.random.default_rng(seed)
+    rig.drive(1.0)
+    publish = rig.image_publisher
+    first = len(rig.commands)
+    sent = set()
+    for number in range(count):
+        stamp = 10 ** 15 + number
+        image = make_image(rng.integers(0, 256, (20, 24, 4), dtype=np.uint8), 'bgra8', stamp, 'x')
+        _spoil(image, rng)
+        sent.add(read_stamp(image.header.stamp))
+        publish(image)
+        if number % 5 == 4:
+            rig.ros.spin(0.02)
+    rig.ros.spin(0.5)
+    assert rig.policy.code is None
+    answered = sent & set(rig.stamps(first))
+    assert not answered, f'{len(answered)} malformed images were answered'
+    for command in rig.commands[first:]:
+        assert math.isfinite(command.throttle + command.steer + command.brake)
+    rejected = rig.wait_for(lambda: int(rig.diagnosed.values('av_td3_policy: driving')[
+        'rejected']), 'the count of those refused')
+    return {'messages': count, 'commands_from_them': 0, 'refused_heard': rejected}
+
+
+def _spoil(image: Image, rng):
+    """Make an image none that may be used, in one of many ways."""
+    way = rng.integers(8)
+    if way == 0:
+        image.encoding = str(rng.choice(['8UC4', '16UC1', 'bayer_rggb8', 'yuv422', 'rgba16', '',
+                                         'bgr9', 'x' * 200]))
+    elif way == 1:
+        image.step = int(rng.integers(0, 4 * image.width))
+    elif way == 2:
+        image.data = image.data[:int(rng.integers(0, len(image.data)))]
+    elif way == 3:
+        image.width = int(rng.choice([0, 1, 2 ** 31, image.width + 1]))
+    elif way == 4:
+        image.height = int(rng.choice([0, 2 ** 32 - 1, image.height + 1, image.height - 1]))
+    elif way == 5:
+        # Bytes of another channel count.
+        image.encoding = str(rng.choice(['bgr8', 'rgb8', 'mono8']))
+        image.step = image.width * 3 - 1 if image.encoding != 'mono8' else image.width - 1
+    elif way == 6:
+        image.step = int(rng.integers(4 * image.width + 1, 2 ** 32))
+    else:
+        image.data = b''
+
+
+def swaps(rig, count, pace=0.1):
+    """Swap weights every ``pace`` s: every command is of one version or the other, whole."""
+    versions = [export_policy(constant_agent(steer), number)
+                for number, steer in enumerate((0.25, -0.25))]
+    publish = rig.weights_publisher
+    rig.drive(0.5)
+    before = {key: int(value) for key, value in rig.diagnosed.fresh(
+        'av_td3_policy: driving').items() if key in ('deadline_misses', 'images', 'commands')}
+    used = 'av_td3_policy: weights'
+    newest, first, number = time.time_ns() // 1000, None, 0
+    # On and on where the car was stopped meanwhile, so that both versions were driven with.
+    while number < count or len(seen(rig, first)) < 2 and number < 10 * count:
+        newest = max(newest + 1, time.time_ns() // 1000)
+        publish(UInt8MultiArray(data=weights.encode(newest, number, versions[number % 2])))
+        rig.ros.spin(pace)
+        if first is None and seen(rig, -3) & {0.25, -0.25}:
+            first = len(rig.commands)
+        if number % 40 == 39:
+            rig.home()
+        number += 1
+    rig.diagnosed.wait_for(used, lambda v: v.get('version') == str(newest), 'the newest weights')
+    assert first is not None and seen(rig, first) == {0.25, -0.25}, seen(rig, first)
+    after = {key: int(value) for key, value in rig.diagnosed.fresh(
+        'av_td3_policy: driving').items() if key in before}
+    return {'swaps': number, 'other_outputs': 0,
+            'deadlines_missed': after['deadline_misses'] - before['deadline_misses'],
+            'commands': after['commands'] - before['commands'],
+            'images': after['images'] - before['images']}
+
+
+def seen(rig, first):
+    """Return the steers of the commands from a number on that drive."""
+    if first is None:
+        return set()
+    return {round(command.steer, 6) for command in rig.commands[first:] if command.throttle > 0.0}
+
+
+def image_publisher(rig):
+    """Return what publishes beside the relay."""
+    return rig.ros.publisher(Image, f'{EGO}/relayed/image', qos.STREAM)
+
+
+def weights_publisher(rig):
+    """Return what publishes weights as a training node does."""
+    return rig.ros.publisher(UInt8MultiArray, f'{TRAINER}/weights', qos.WEIGHTS)
