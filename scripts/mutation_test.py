@@ -33,7 +33,7 @@ def mutants(path):
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator, operator_names
     source = path.read_text(encoding='utf-8')
-    original, unread = ast.dump(ast.parse(source)), annotations(source)
+    original, unread = dump(source), annotations(source)
     for name in operator_names():
         if get_operator(name).arguments():
             continue
@@ -42,9 +42,17 @@ def mutants(path):
                   for position in operator.mutation_positions(node)]
         for occurrence, (start, _) in enumerate(places):
             mutated = mutate_code(source, operator, occurrence)
-            if start not in unread and mutated is not None \
-                    and ast.dump(ast.parse(mutated)) != original:
+            if start not in unread and mutated is not None and dump(mutated) not in (
+                    original, ''):
                 yield f'{path.name}:{start[0]}:{start[1]} {name.split("/")[-1]}', mutated
+
+
+def dump(source):
+    """Return what a source means, empty where it is not Python: some mutants are not."""
+    try:
+        return ast.dump(ast.parse(source))
+    except SyntaxError:
+        return ''
 
 
 def annotations(source):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 import time
 
-from carla_msgs.msg import CarlaControl
+from carla_msgs.msg import CarlaControl, CarlaEgoVehicleControl, CarlaStatus
 from lifecycle_msgs.msg import Transition as Change
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
@@ -33,9 +33,9 @@ class Training:
         constant_agent(0.0).save_checkpoint(checkpoint)
         self.heard = hear_experience(ros)
         self.commands = []
-        from carla_msgs.msg import CarlaEgoVehicleControl
         ros.node.create_subscription(CarlaEgoVehicleControl, f'{EGO}/vehicle_control_cmd',
                                      self._on_command, qos.STREAM)
+        self.carla = ros.subscribe(CarlaStatus, '/carla/status')
         self.ticks = []
         ros.node.create_subscription(
             Odometry, f'{EGO}/relayed_odometry',
@@ -109,7 +109,9 @@ def clock(training, offsets=(3600.0, 0.0)):
         jumps = [abs(b - a) > 1_000_000_000 for a, b in zip(stamps, stamps[1:])]
         assert sum(jumps) <= 1, 'a stale command after the jump'
     training.control(CarlaControl(command=CarlaControl.PAUSE))
-    training.ros.spin(0.5)
+    training.ros.wait_for(
+        lambda: training.carla and not training.carla[-1].synchronous_mode_running, 'the pause')
+    training.ros.spin(1.0)      # what was under way
     count, heard = len(training.commands), len(training.heard)
     training.ros.spin(1.5)
     figures['commands_while_paused'] = len(training.commands) - count
