@@ -3,7 +3,8 @@
 """
 What the launch files share: their arguments, the nodes of the graph, and checks before the start.
 
-The only module that needs ``launch`` and ``launch_ros``; nothing else imports it.
+Only this module and ``launch_carla`` need ``launch`` and ``launch_ros``; nothing else imports
+them.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from pathlib import Path
 import sys
 from typing import Any, Callable
 
-from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
-from launch.actions import (DeclareLaunchArgument, IncludeLaunchDescription, LogInfo,
-                            OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable, Shutdown)
+from launch.actions import (DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler,
+                            SetEnvironmentVariable, Shutdown)
 from launch.event_handlers import OnShutdown
-from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
+from av_td3_ros import launch_carla
 from av_td3_ros.resources import PACKAGE, share_directory
 
 BOOLEANS = ['true', 'false']
@@ -41,12 +41,13 @@ def arguments(configuration: str) -> list[Action]:
         DeclareLaunchArgument(
             'simulator', default_value='embedded', choices=['embedded', 'carla'],
             description="What drives: 'embedded' starts the simulator that comes with the "
-                        "package; 'carla' starts the CARLA ROS bridge where it is installed, and "
-                        'else expects one that runs.'),
+                        "package; 'carla' starts the CARLA ROS bridge, spawner and waypoint "
+                        'publisher where they are installed, and else expects them to run.'),
         DeclareLaunchArgument(
             'town', default_value='',
-            description='OpenDRIVE file for the embedded simulator, or the name of a town that '
-                        'comes with the package; empty takes the one in params_file.'),
+            description='OpenDRIVE file, or the name of a town: for the embedded simulator one '
+                        'that comes with the package (empty takes that of params_file), for '
+                        "CARLA one of its own (empty takes the bridge's)."),
         DeclareLaunchArgument(
             'params_file', default_value=str(share_directory() / 'config' / configuration),
             description='YAML file with the parameters of all nodes.'),
@@ -56,6 +57,7 @@ def arguments(configuration: str) -> list[Action]:
         DeclareLaunchArgument(
             'log_level', default_value='info', choices=LOG_LEVELS,
             description='Lowest severity that the nodes log.'),
+        *launch_carla.arguments(),
     ]
 
 
@@ -132,7 +134,7 @@ def environment() -> list[Action]:
 def simulator(context: LaunchContext) -> list[Action]:
     """Return what starts the simulator that the arguments ask for."""
     if value(context, 'simulator') == 'carla':
-        return carla_bridge(context)
+        return carla(context)
     parameters: dict[str, Any] = {'role_name': value(context, 'role_name')}
     town = value(context, 'town')
     if town.endswith('.xodr') or os.sep in town:
@@ -146,21 +148,17 @@ def simulator(context: LaunchContext) -> list[Action]:
                   namespace='', parameters=parameters, needed=True)]
 
 
-def carla_bridge(context: LaunchContext) -> list[Action]:
-    """Return what starts CARLA's own bridge, or a note where it is not installed."""
-    try:
-        share = Path(get_package_share_directory('carla_ros_bridge'))
-    except PackageNotFoundError:
-        return [LogInfo(msg='The package carla_ros_bridge is not installed; expecting a CARLA '
-                            'bridge that runs already.')]
-    role_name = value(context, 'role_name')
-    return [IncludeLaunchDescription(
-        AnyLaunchDescriptionSource(str(share / 'carla_ros_bridge.launch.py')),
-        launch_arguments={
-            'synchronous_mode': 'True',
-            'synchronous_mode_wait_for_vehicle_control_command': 'True',
-            'fixed_delta_seconds': '0.05',
-            'ego_vehicle_role_name': role_name}.items())]
+def carla(context: LaunchContext) -> list[Action]:
+    """Return what starts CARLA's bridge, vehicle and route, or notes of what is not installed."""
+    role, host, port = (value(context, name) for name in ('role_name', 'carla_host', 'carla_port'))
+    if not port.isdigit():
+        raise RuntimeError(f'carla_port:={port} should be a number.')
+    actions = launch_carla.bridge(role, host, port, value(context, 'town'))
+    if value(context, 'objects_file'):
+        require_file(context, 'objects_file', 'a file of objects for carla_spawn_objects')
+        objects = Path(value(context, 'objects_file')).expanduser().absolute()
+        actions += launch_carla.spawner(objects, role)
+    return actions + launch_carla.waypoints(role, host, port)
 
 
 def policy(context: LaunchContext, **parameters: Any) -> Action:

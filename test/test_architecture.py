@@ -26,10 +26,12 @@ ARROWS = {
     'simulation': {'driving'},
     'evaluation': {'driving', 'learning'},
     'training': {'driving', 'learning', 'simulation', 'evaluation'},
-    'ros': {'driving', 'learning', 'simulation'},
-    'nodes': {'ros', 'driving', 'learning', 'simulation'},
+    'setup_check': set(),
+    'ros': {'driving', 'learning', 'simulation', 'setup_check'},
+    'nodes': {'ros', 'driving', 'learning', 'simulation', 'setup_check'},
     'launch_common': {'launch_carla'},
-    'launch_carla': set(),
+    'launch_carla': {'carla_objects'},
+    'carla_objects': set(),
     'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation'},
 }
 # What is not ours and only some rooms may know.
