@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from pathlib import Path
@@ -25,11 +26,52 @@ from launch_ros.actions import LifecycleNode, Node
 
 from av_td3_ros import launch_carla
 from av_td3_ros.resources import PACKAGE, share_directory
+from av_td3_ros.settings import read_parameter_file
 
 BOOLEANS = ['true', 'false']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 _ENDING = 'av_td3_ros.ending'
 DEFAULT_CHECKPOINT = share_directory() / 'models' / 'policy.pth'
+
+
+# What a bridge publishes and takes for the whole world, and where it is put for each of several
+# worlds: beneath the vehicle's namespace.
+_OF_THE_WORLD = {'/clock': 'clock', '/carla/status': 'status', '/carla/control': 'control',
+                 '/carla/world_info': 'world_info'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Vehicle:
+    """One of the vehicles to start; ``alone`` where there is no other."""
+
+    role: str
+    number: int = 0
+    alone: bool = True
+
+    @property
+    def namespace(self) -> str:
+        """Return the namespace of the vehicle's topics and nodes."""
+        return f'/carla/{self.role}'
+
+    @property
+    def remappings(self) -> list[tuple[str, str]]:
+        """Return what keeps the vehicle's world apart from those of others."""
+        return [] if self.alone else [
+            (name, f'{self.namespace}/world/{short}') for name, short in _OF_THE_WORLD.items()]
+
+
+def vehicles(context: LaunchContext) -> list[Vehicle]:
+    """Return the vehicles that the arguments role_name and vehicles ask for."""
+    role, count = value(context, 'role_name'), value(context, 'vehicles')
+    if not count.isdigit() or not 1 <= int(count) <= 100:
+        raise RuntimeError(f'vehicles:={count} should be a number from 1 to 100.')
+    if int(count) == 1:
+        return [Vehicle(role)]
+    if value(context, 'simulator') == 'carla':
+        raise RuntimeError(
+            f'vehicles:={count} needs simulator:=embedded, which gives each vehicle a world of '
+            'its own; in CARLA start the policy and guard of each further vehicle yourself.')
+    return [Vehicle(f'{role}_{number + 1}', number, alone=False) for number in range(int(count))]
 
 
 def arguments(configuration: str) -> list[Action]:
@@ -131,11 +173,12 @@ def environment() -> list[Action]:
     return [SetEnvironmentVariable(name, setting) for name, setting in settings.items()]
 
 
-def simulator(context: LaunchContext) -> list[Action]:
-    """Return what starts the simulator that the arguments ask for."""
+def simulator(context: LaunchContext, vehicle: Vehicle | None = None) -> list[Action]:
+    """Return what starts the simulator that the arguments ask for; each vehicle has its own."""
     if value(context, 'simulator') == 'carla':
         return carla(context)
-    parameters: dict[str, Any] = {'role_name': value(context, 'role_name')}
+    vehicle = vehicle or Vehicle(value(context, 'role_name'))
+    parameters: dict[str, Any] = {'role_name': vehicle.role}
     town = value(context, 'town')
     if town.endswith('.xodr') or os.sep in town:
         require_file(context, 'town', 'an OpenDRIVE map')
@@ -144,8 +187,14 @@ def simulator(context: LaunchContext) -> list[Action]:
         parameters['town'] = town
     # The source of the clock cannot wait for it.
     parameters['use_sim_time'] = False
-    return [_node(context, Node, executable='simulator_node', name='carla_ros_bridge',
-                  namespace='', parameters=parameters, needed=True)]
+    name, namespace = 'carla_ros_bridge', ''
+    if not vehicle.alone:
+        # A file's section is for the bridge's own name; here it is in a namespace.
+        told = read_parameter_file(Path(value(context, 'params_file')).expanduser(), name)
+        parameters = {**told, **parameters, 'seed': told.get('seed', 0) + vehicle.number}
+        namespace = vehicle.namespace
+    return [_node(context, Node, executable='simulator_node', name=name, namespace=namespace,
+                  parameters=parameters, remappings=vehicle.remappings, **_lasting(vehicle))]
 
 
 def carla(context: LaunchContext) -> list[Action]:
@@ -161,18 +210,25 @@ def carla(context: LaunchContext) -> list[Action]:
     return actions + launch_carla.waypoints(role, host, port)
 
 
-def policy(context: LaunchContext, **parameters: Any) -> Action:
+def policy(context: LaunchContext, vehicle: Vehicle | None = None, **parameters: Any) -> Action:
     """Return the policy node of the vehicle, a managed node that starts itself."""
+    vehicle = vehicle or Vehicle(value(context, 'role_name'))
     return _node(context, LifecycleNode, executable='policy_node', name='av_td3_policy',
-                 namespace=f"/carla/{value(context, 'role_name')}", parameters=parameters,
-                 needed=True)
+                 namespace=vehicle.namespace, parameters=parameters,
+                 remappings=vehicle.remappings, **_lasting(vehicle))
 
 
-def guard(context: LaunchContext) -> Action:
+def guard(context: LaunchContext, vehicle: Vehicle | None = None) -> Action:
     """Return the guard of the vehicle, which comes back if it should ever die."""
+    vehicle = vehicle or Vehicle(value(context, 'role_name'))
     return _node(context, Node, executable='guard_node', name='av_td3_guard',
-                 namespace=f"/carla/{value(context, 'role_name')}", parameters={},
+                 namespace=vehicle.namespace, parameters={}, remappings=vehicle.remappings,
                  respawn=True, respawn_delay=0.5)
+
+
+def _lasting(vehicle: Vehicle) -> dict[str, Any]:
+    """The only vehicle ends the launch with it; of several one comes back, the others drive on."""
+    return {'needed': True} if vehicle.alone else {'respawn': True, 'respawn_delay': 2.0}
 
 
 def trainer(context: LaunchContext, **parameters: Any) -> Action:

@@ -20,16 +20,20 @@ def generate_launch_description():
             'resume', default_value='true', choices=common.BOOLEANS,
             description='Whether to go on from the newest checkpoint in checkpoint_dir, where '
                         'there is one.'),
+        DeclareLaunchArgument(
+            'vehicles', default_value='1',
+            description='Number of vehicles that learn together, each in an embedded simulator '
+                        'of its own; several are called <role_name>_1, <role_name>_2 and so on.'),
     ], graph)
 
 
 def graph(context):
     """Return the nodes."""
     folder = Path(common.value(context, 'checkpoint_dir')).expanduser().absolute()
-    return [
-        *common.simulator(context),
-        common.trainer(context, checkpoint_dir=str(folder),
-                       resume=common.value(context, 'resume') == 'true'),
-        common.policy(context, training=True),
-        common.guard(context),
-    ]
+    nodes = [common.trainer(context, checkpoint_dir=str(folder),
+                            resume=common.value(context, 'resume') == 'true')]
+    for vehicle in common.vehicles(context):
+        nodes += [*common.simulator(context, vehicle),
+                  common.policy(context, vehicle, training=True),
+                  common.guard(context, vehicle)]
+    return nodes
