@@ -101,7 +101,7 @@ def training_rows(table, ros, folder, scale):
     table.row('clock an hour ahead, back, to zero, paused', 'no stale command, no transition '
               'across the jump', lambda: stack_rows.clock(
                   training, (3600.0, 0.0) * times(scale, 3)), lambda f: f[
-                      'commands_while_paused'] == 0)
+                      'sent_while_paused'] == 0)
     table.row('trainer killed', 'no missed tick, connected again within 5 s, no older weights',
               lambda: stack_rows.trainer_dies(training, times(scale, 50)),
               lambda f: f['missed'] == 0 and f['connected_again_s'] <= rows.BOUNDS[

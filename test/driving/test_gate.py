@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command gate: by example, and by thousands of drawn sequences."""
 
+import dataclasses
 import math
 
 from gate_support import check_sequence, SPECIAL
@@ -211,6 +212,11 @@ def test_the_declarations():
                       'full_brake': (0.1, 50.0), 'ramp': (0.0, 60.0), 'in_training': (None, None)}
     assert all('m/s' in declared[name].description for name in
                ('jerk', 'brake_jerk', 'full_throttle', 'full_brake'))
+
+
+def test_settings_do_not_change_under_a_gate():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GateSettings().jerk = 1.0
 
 
 def test_the_states_have_names():

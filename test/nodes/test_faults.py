@@ -71,7 +71,7 @@ def training(tmp_path_factory):
 
 def test_the_clock_jumps_and_pauses(training):
     figures = stack_rows.clock(training, (3600.0, 0.0))
-    assert figures['commands_while_paused'] == 0
+    assert figures['sent_while_paused'] == 0
 
 
 def test_the_training_node_is_killed(training):
