@@ -129,13 +129,19 @@ def _ego_gap(i, cars, plans, samples, length, spacing, first, ego, out):
     Put the gap to the ego vehicle on the car's way, and its speed along that way, in ``out``.
 
     The ego vehicle is three discs along its axis, now and where it will be in 0.5, 1 and 1.5 s.
+    Where it will be counts for a car that it comes towards or across; to one that it is behind, it
+    is the ego vehicle that has to keep its distance. ``out[2]`` is 1 where the gap is to where it
+    is now, else 0.
     """
-    out[0], out[1] = math.inf, 0.0
+    out[0], out[1], out[2] = math.inf, 0.0, 0.0
     dx, dy = ego[EGO_X] - cars[POSE_X, i], ego[EGO_Y] - cars[POSE_Y, i]
     if dx * dx + dy * dy > _EGO_RANGE * _EGO_RANGE:
         return
     c, s = math.cos(ego[EGO_YAW]), math.sin(ego[EGO_YAW])
-    times = 4 if math.hypot(ego[EGO_VX], ego[EGO_VY]) > 0.5 else 1
+    yaw = cars[POSE_YAW, i]
+    ahead = dx * math.cos(yaw) + dy * math.sin(yaw)
+    moving = math.hypot(ego[EGO_VX], ego[EGO_VY]) > 0.5
+    times = 4 if moving and ahead > 0.0 else 1
     radius = 0.5 * ego[EGO_WIDTH]
     near = (radius + 0.5 * cars[WIDTH, i] + 0.25) ** 2
     front = _FRONT * cars[LENGTH, i]
@@ -158,6 +164,7 @@ def _ego_gap(i, cars, plans, samples, length, spacing, first, ego, out):
                     along = (ego[EGO_VX] * tx + ego[EGO_VY] * ty) / max(math.hypot(tx, ty), 1e-9)
                     out[0] = gone - 0.5 - radius
                     out[1] = max(along, 0.0)
+                    out[2] = 1.0 if t == 0 else 0.0
                     return
         at += 1.0
         gone += 1.0
@@ -312,7 +319,9 @@ def step_traffic(cars, plans, ego, tick, dt, samples, length, spacing, first, ju
             wanted = _STANDING + max(0.0, speed * _HEADWAY + speed * (speed - other) / (
                 2.0 * math.sqrt(_ACCELERATION * _COMFORT)))
             push = max(push, (wanted / max(gap, 0.1)) ** 2)
-            room = min(room, gap)
+            # No car stops on the spot for what may yet come.
+            if obstacle != 1 or out[2] > 0.0:
+                room = min(room, gap)
         change = min(max(_ACCELERATION * (pull - push), -_HARDEST), _ACCELERATION)
         speed = max(speed + change * dt, 0.0)
         cars[NEXT_SPEED, i] = min(speed, max(room - 0.3, 0.0) / dt)

@@ -162,6 +162,30 @@ def test_a_car_keeps_its_distance_behind_a_slow_ego_vehicle():
     assert gaps[-1] < 12.0 and traffic.others.speed[0] == pytest.approx(3.0, abs=0.5)
 
 
+def test_a_car_does_not_brake_for_an_ego_vehicle_behind_it():
+    slow = TrafficSettings(speed=6.0, spread=0.0)
+    speeds = []
+    for follow in (True, False):
+        traffic, ego = spawned('town_a', 1, traffic=Traffic(load('town_a'), slow))
+        lane = max(range(len(traffic.network.length)), key=lambda n: traffic.network.length[n])
+        traffic.place(0, lane, 20.0)
+        for _ in range(80):
+            traffic.step(ego, DT)
+        found, others = [], traffic.others
+        for tick in range(60):
+            # It comes nearer at 8 m/s, from 20 m behind.
+            behind = 20.0 - tick * DT * 2.0
+            yaw = others.yaw[0]
+            if follow:
+                ego.place(Pose(others.x[0] - behind * math.cos(yaw),
+                               others.y[0] - behind * math.sin(yaw), 0.0, yaw))
+                ego.set_map_velocity(8.0 * math.cos(yaw), 8.0 * math.sin(yaw))
+            traffic.step(ego, DT)
+            found.append(others.speed[0])
+        speeds.append(found)
+    assert min(speeds[0]) > 5.0 and speeds[0] == pytest.approx(speeds[1], abs=1e-9)
+
+
 def test_same_seed_same_cars_and_another_seed_others():
     def run(seed):
         traffic, ego = spawned('town_b', 25, seed=seed)
