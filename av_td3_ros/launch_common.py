@@ -227,7 +227,7 @@ def guard(context: LaunchContext, vehicle: Vehicle | None = None) -> Action:
 
 
 def _lasting(vehicle: Vehicle) -> dict[str, Any]:
-    """The only vehicle ends the launch with it; of several one comes back, the others drive on."""
+    """Have the only vehicle end the launch with it; of several, one comes back by itself."""
     return {'needed': True} if vehicle.alone else {'respawn': True, 'respawn_delay': 2.0}
 
 
