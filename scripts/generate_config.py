@@ -108,7 +108,7 @@ def _parameters(settings: type, shown: tuple[str, ...], values: Mapping[str, Any
         yield from textwrap.wrap(_comment(declaration), WIDTH, initial_indent=f'{indent}# ',
                                  subsequent_indent=f'{indent}# ', break_long_words=False,
                                  break_on_hyphens=False)
-        yield f'{indent}{name}: {_value(values.get(declaration.name, declaration.default))}'
+        yield f'{indent}{name}: {as_yaml(values.get(declaration.name, declaration.default))}'
 
 
 def _indent(depth: int) -> str:
@@ -130,7 +130,7 @@ def _comment(declaration: Declaration) -> str:
     return text[0].upper() + text[1:]
 
 
-def _value(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """Return a value as YAML on one line, such that it is read back in its own type."""
     if isinstance(value, tuple):
         value = list(value)

@@ -13,10 +13,9 @@ from av_td3_ros.settings import (as_dict, build, declarations, flatten, read_par
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load_generator():
+def load_generator(name='generate_config'):
     """Import the script, which is no module of the package."""
-    spec = importlib.util.spec_from_file_location(
-        'generate_config', ROOT / 'scripts' / 'generate_config.py')
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'scripts' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -31,6 +30,18 @@ def test_the_file_is_what_the_declarations_say(name):
     path = ROOT / 'config' / name
     assert path.read_text(encoding='utf-8') == generator.content(name), \
         f'{path} is stale: run scripts/generate_config.py'
+
+
+def test_the_page_of_parameters_is_what_the_declarations_say():
+    pages = load_generator('generate_parameters')
+    text = pages.content()
+    assert pages.PAGE.read_text(encoding='utf-8') == text, \
+        f'{pages.PAGE} is stale: run scripts/generate_parameters.py'
+    for node, (_, settings, shown) in generator.NODES.items():
+        section = text.split(f"\n## {node.rsplit('/', 1)[-1]}\n")[1].split('\n## ')[0]
+        for declaration in declarations(settings):
+            if not shown or declaration.name.split('.')[0] in shown:
+                assert f'| `{declaration.name}`' in section
 
 
 @pytest.mark.parametrize('name', generator.FILES)
@@ -79,7 +90,7 @@ def test_a_run_without_ros_reads_the_training_file():
     (1e-4, '0.0001'), (1e-7, '1.0e-07'), (2.5e30, '2.5e+30'), (5.0, '5.0'), (True, 'true'),
     ('', "''"), ('yes', "'yes'"), ('1', "'1'"), ((256, 256), '[256, 256]'), (3, '3')])
 def test_values_as_yaml(value, text):
-    assert generator._value(value) == text
+    assert generator.as_yaml(value) == text
     read = yaml.safe_load(text)
     read = tuple(read) if isinstance(read, list) else read
     assert read == value and type(read) is type(value)
