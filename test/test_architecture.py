@@ -3,7 +3,7 @@
 """
 The rooms keep apart: who may import whom, and who may know ROS, a network or CARLA.
 
-    nodes -> ros -> {driving, learning, simulation}; simulation -> driving;
+    nodes -> ros -> {driving, learning, simulation, setup_check}; simulation -> driving;
     evaluation -> {driving, learning}; training -> {driving, learning, simulation}
 """
 
