@@ -67,8 +67,7 @@ class Training:
 
     def start_trainer(self):
         self.trainer = self.ros.start('training', {
-            **LEARNER, 'checkpoint_dir': str(self.folder / 'checkpoints'), 'save_at_end': False,
-            'resume': False})
+            **LEARNER, 'checkpoint_dir': str(self.folder / 'checkpoints'), 'save_at_end': False})
 
     def learn(self, count=20, timeout=START):
         """Wait for so many more transitions within episodes."""
@@ -136,7 +135,7 @@ def trainer_dies(training, times):
         first = len(training.ticks)
         training.ros.spin(1.0)
         training.start_trainer()
-        training.ros.wait_for(lambda: len(training.versions) > known, 'weights', START)
+        training.ros.wait_for(lambda: len(training.versions) > known, 'weights', 2 * START)
         version, at = training.versions[known]
         training.ros.wait_for(
             lambda: training.heard and training.heard[-1].weights >= version,
