@@ -77,6 +77,7 @@ setup(
     zip_safe=False,
     entry_points={
         'console_scripts': [
+            'check_setup = av_td3_ros.nodes.check_setup:main',
             'compare_runs = av_td3_ros.training.compare_runs:main',
             'evaluate_bag = av_td3_ros.evaluation.evaluate_bag:main',
             'evaluate_policy = av_td3_ros.training.evaluate:main',
