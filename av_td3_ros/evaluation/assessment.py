@@ -65,9 +65,12 @@ def load_candidate(path: str | Path, label: str) -> tuple[Candidate, Judged]:
     info = policy.load_checkpoint(path)
     if info.state_dim != 535 or info.action_dim != 2 or info.architecture is None:
         raise CheckpointError(f'{path} is not a policy for pictures and the vector state of 23')
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
     settings = trained_task(policy_config(path), TaskSettings())
-    return Candidate(label, policy.act, settings), Judged(digest, info.total_it)
+    return Candidate(label, policy.act, settings), Judged(digest.hexdigest(), info.total_it)
 
 
 def choose_topics(bag: Bag, options: Options) -> Selection:

@@ -102,6 +102,9 @@ class Bag:
         if data[:4] != _ZSTD:
             return data
         try:
+            # What the frame says goes before the limit given.
+            if zstandard.frame_content_size(data) > _LARGEST_MESSAGE:
+                raise Damaged('it says that it is larger than any message')
             return memoryview(self._decompressor.decompress(
                 data, max_output_size=_LARGEST_MESSAGE))
         except zstandard.ZstdError as error:

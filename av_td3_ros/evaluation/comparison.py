@@ -62,6 +62,9 @@ def block_means(values: np.ndarray, parts: Sequence[slice]) -> tuple[np.ndarray,
                    for column in range(values.shape[1])), default=1.0)
     length = max(1, min(max(math.ceil(_LENGTHS * longest), len(values) // _MOST),
                         len(values) // _FEWEST))
+    # Short stretches are no whole number of blocks.
+    while length > 1 and sum(len(part) // length for part in stretches) < _FEWEST:
+        length -= 1
     blocks = []
     for part in stretches:
         count = len(part) // length

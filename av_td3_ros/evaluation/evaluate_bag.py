@@ -159,7 +159,11 @@ def write_pictures(folder: Path, options: argparse.Namespace, assessment: Assess
 
 
 def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print) -> list[Check]:
-    """Write the report; return the gate's checks, none without a gate."""
+    """
+    Write the report; return the gate's checks, none without a gate.
+
+    Raises :class:`.BagError` where no picture could be used; the report is there and says why.
+    """
     thresholds = None if options.gate is None else read_gate(options.gate)
     reading = Options(options.role_name, dict(pair.split('=', 1) for pair in options.topic),
                       options.route, options.pairing, options.closed_loop, options.disturbed)
@@ -185,6 +189,9 @@ def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print) ->
             (folder.path / JUNIT).write_text(junit(checks), encoding='utf-8')
     for line in summary(result):
         say(line)
+    if not result['pictures']['used']:
+        raise BagError(f'none of {result["pictures"]["in_bags"]} pictures could be used; '
+                       f'{options.out / RESULT} says why')
     return checks
 
 

@@ -27,6 +27,7 @@ _MESSAGE = struct.Struct('<HIQQ')
 _CHUNK = struct.Struct('<QQQII')
 _SCHEMA, _CHANNEL, _MESSAGE_OP, _CHUNK_OP, _INDEX, _FOOTER = 3, 4, 5, 6, 7, 2
 _CHUNK_INDEX, _DATA_END = 8, 0x0F
+_FOOTER_SIZE = _HEAD.size + 20
 # No writer makes larger ones by far, and one is held in memory whole.
 _LARGEST_CHUNK = 200_000_000
 _LOOSE = -1
@@ -51,9 +52,11 @@ class McapFile:
         self._cut: set[int] = set()
         self._loaded: Recent[memoryview] = Recent(2)
         self._bad: dict[int, str] = {}
+        self._nameless = 0
         if self._at(0, len(MAGIC)) != MAGIC:
             self.close()
             raise Unreadable(f'{path.name} is not an mcap file')
+        self._starts = self._read_summary()
 
     def close(self) -> None:
         """Close the file."""
@@ -83,15 +86,20 @@ class McapFile:
                 self._take_schema(self._at(start, length))
             elif op == _CHANNEL:
                 self._take_channel(self._at(start, length))
-            elif op == _MESSAGE_OP:
+            elif op == _MESSAGE_OP and length >= _MESSAGE.size:
                 channel, _, time, _ = _MESSAGE.unpack(self._at(start, _MESSAGE.size))
                 if channel in self._channels:
                     entries.append((time, self._channels[channel], _LOOSE, start))
+                else:
+                    self._nameless += 1
             elif op in (_DATA_END, _FOOTER):
                 finished = True
                 break
         if pending is not None:
             entries += self._settle(pending, indexed)
+        if self._nameless:
+            self.losses.append(f'{self.path.name}: nobody knows the topic of {self._nameless} '
+                               'messages, whose description is lost')
         if not finished:
             self.losses.append(f'{self.path.name} has no end: it was cut off or is still being '
                                'written; what is before is read')
@@ -154,21 +162,42 @@ class McapFile:
 
     def _next_chunk(self, position: int) -> int | None:
         """Return where the summary at the file's end says that the next chunk starts."""
-        tail = self._at(self._size - 37, 37)
-        if len(tail) != 37 or tail[29:] != MAGIC or tail[0] != _FOOTER:
-            return None
-        at, = struct.unpack_from('<Q', tail, 9)
-        starts = []
-        while 0 < at and at + _HEAD.size <= self._size - 37:
-            op, length = _HEAD.unpack(self._at(at, _HEAD.size))
-            if op == _CHUNK_INDEX:
-                data = self._at(at + _HEAD.size, 24)
-                if len(data) == 24:
-                    starts.append(struct.unpack_from('<Q', data, 16)[0])
-            elif op == 0 or op > _DATA_END:
+        return min((start for start in self._starts if position < start < self._size),
+                   default=None)
+
+    def _read_summary(self) -> list[int]:
+        """
+        Take topics from the summary at the file's end, and return where it says chunks start.
+
+        Topics are described in the first chunk too, which may be the damaged one. A summary whose
+        CRC is wrong is not believed.
+        """
+        end = self._size - len(MAGIC) - _FOOTER_SIZE
+        tail = self._at(end, self._size - end) if end > 0 else b''
+        if len(tail) != _FOOTER_SIZE + len(MAGIC) or tail[_FOOTER_SIZE:] != MAGIC \
+                or tail[0] != _FOOTER:
+            return []
+        at, _, checksum = struct.unpack_from('<QQI', tail, _HEAD.size)
+        if not 0 < at < end or end - at > _LARGEST_CHUNK:
+            return []
+        summary = self._at(at, end - at)
+        if checksum and zlib.crc32(tail[:_FOOTER_SIZE - 4], zlib.crc32(summary)) != checksum:
+            self.losses.append(f'{self.path.name}: the CRC of its summary is wrong')
+            return []
+        starts, at = [], 0
+        while at + _HEAD.size <= len(summary):
+            op, length = _HEAD.unpack_from(summary, at)
+            data = memoryview(summary)[at + _HEAD.size:at + _HEAD.size + length]
+            if op == 0 or len(data) != length:
                 break
+            if op == _SCHEMA:
+                self._take_schema(data)
+            elif op == _CHANNEL:
+                self._take_channel(data)
+            elif op == _CHUNK_INDEX and length >= 24:
+                starts.append(struct.unpack_from('<Q', data, 16)[0])
             at += _HEAD.size + length
-        return min((start for start in starts if position < start < self._size), default=None)
+        return starts
 
     def _take_schema(self, data: bytes | memoryview) -> None:
         try:
@@ -215,6 +244,7 @@ class McapFile:
                 pass
         topic = self._channels.get(channel)
         if topic is None:
+            self._nameless += size // 16
             return []
         return [(time, topic, chunk, offset)
                 for time, offset in struct.iter_unpack('<QQ', data[6:6 + size])]
@@ -269,7 +299,7 @@ class McapFile:
             raise Damaged(LOST_CHUNK)
         try:
             plain = _decompress(data, compression, size, cut)
-        except (zstandard.ZstdError, RuntimeError, ValueError, EOFError) as error:
+        except (zstandard.ZstdError, RuntimeError, ValueError, EOFError, MemoryError) as error:
             raise Damaged(f'{LOST_CHUNK} ({" ".join(str(error).split())[:80]})') from None
         if not cut and len(plain) != size:
             raise Damaged(LOST_CHUNK)
@@ -316,6 +346,9 @@ def _decompress(data: bytes, compression: str, size: int, cut: bool) -> bytes:
     if not compression:
         return data
     if compression == 'zstd':
+        # What the frame says goes before the limit given.
+        if zstandard.frame_content_size(data) > size:
+            raise ValueError('it is larger than it should be')
         if not cut:
             return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
         return zstandard.ZstdDecompressor().decompressobj().decompress(data)

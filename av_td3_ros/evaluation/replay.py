@@ -262,19 +262,19 @@ class Replay:
     # Output
 
     def _answer(self, number: int, seat: _Seat, answer: Any) -> None:
-        """Have a policy answer a picture; what a picture is used for is the first one's matter."""
-        image = answer.image.note
+        """Have a policy answer a picture; whether it is used depends on no policy."""
+        image, reason = answer.image.note, ''
         try:
             seat.ticks.observe(answer)
+            control = seat.driver.decide()
+            if answer.state is None:
+                reason = 'no odometry of its time'
+            elif seat.driver.phase is not Phase.DRIVING:
+                reason = seat.driver.reason
         except ImageError as error:
-            self.recording.skip(image, f'not usable: {error}')
-            return
-        control = seat.driver.decide()
-        if answer.state is None:
-            self.recording.skip(image, 'no odometry of its time')
-            return
-        if seat.driver.phase is not Phase.DRIVING:
-            self.recording.skip(image, seat.driver.reason)
+            reason = f'not usable: {error}'
+        if reason:
+            self.recording.skip(image, reason)
             return
         self.recording.action(image, number, _command(control))
         if number == 0:
