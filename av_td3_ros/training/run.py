@@ -27,6 +27,7 @@ from av_td3_ros.training.configuration import full_config, OTHER_SECTIONS, RunSe
 logger = logging.getLogger(__name__)
 
 _WINDOW = 20
+_TIE = 1e-3
 
 
 class RunError(RuntimeError):
@@ -167,7 +168,9 @@ class Run:
         """Record an evaluation; keep the best policy apart, and return whether this is it."""
         self._write('evaluations', summary)
         self.evaluated_at = self.learner.transitions
-        score = float(summary['success']) + float(summary['completion'])
+        # Of policies that arrive equally often, the one with the higher return.
+        score = float(summary['success']) + float(summary['completion']) \
+            + _TIE * float(summary['returned'])
         if self.log is not None:
             self.log.evaluated({**summary, 'score': score})
         if score <= self._best:
