@@ -111,8 +111,15 @@ class CheckpointFolder:
               evaluation: float | None = None) -> Saved:
         """Save :func:`.checkpoint.contents` as :meth:`save` does."""
         path = self.path(name or self.numbered(content['total_it']))
-        if path.name == LATEST or path.is_symlink():
+        if path.name == LATEST or os.path.islink(path):
             raise CheckpointError(f'{name!r} is the name of a link; choose another')
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise CheckpointError(f'{name!r} is the name of something that is no file')
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise CheckpointError(f'{path} cannot be saved: {describe(error)}') from error
         saved = Saved(path, content['total_it'], checkpoint.write(path, content, self._files))
         try:
             if path.parent == self.root:
