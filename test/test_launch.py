@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -108,6 +109,9 @@ def carla_packages(tmp_path, monkeypatch):
         '    return LaunchDescription([OpaqueFunction(function=tell)])\n')
     monkeypatch.setenv('AMENT_PREFIX_PATH', os.pathsep.join(
         [str(tmp_path), os.environ.get('AMENT_PREFIX_PATH', '')]))
+    # Copies of the objects with another role name go where pytest tidies up.
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    monkeypatch.setattr(tempfile, 'tempdir', None)
     return tmp_path
 
 
