@@ -20,8 +20,8 @@ def settings_classes():
     """Return every dataclass of the package that declares settings, by its qualified name."""
     found = {}
     for module in pkgutil.walk_packages([str(PACKAGE)], 'av_td3_ros.'):
-        # One needs launch_ros, which is not everywhere; neither declares settings.
-        if module.name.endswith(('__main__', 'launch_common')):
+        # What makes launch files needs launch_ros, which is not everywhere, and declares none.
+        if module.name.endswith('__main__') or 'launch_' in module.name:
             continue
         for name, item in vars(importlib.import_module(module.name)).items():
             if dataclasses.is_dataclass(item) and isinstance(item, type) \

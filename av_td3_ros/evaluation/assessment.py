@@ -86,7 +86,8 @@ def choose_topics(bag: Bag, options: Options) -> Selection:
 def driven_route(bag: Bag, selection: Selection) -> Route:
     """Return the way that the vehicle took as a route, points 1 m apart or more."""
     topic = selection.chosen['odometry']
-    decoder, points = Decoder(bag.topics), []
+    decoder = Decoder(bag.topics)
+    points: list[tuple[float, float]] = []
     for message in bag.messages(bag.order([topic])):
         try:
             if message.data is None:

@@ -150,6 +150,12 @@ class Run:
             'best': self._best, 'evaluated_at': self.evaluated_at})).path
         self._saved = self.learner.transitions
 
+    def finish(self) -> None:
+        """Save everything, and the policy as it is now, to drive with it."""
+        self.save()
+        save_policy(self.learner.agent, self.folder / 'last_policy.pth',
+                    {'transitions': self.learner.transitions})
+
     def note(self, report: Mapping[str, float]) -> None:
         """Take note of an update's losses."""
         for name, value in report.items():

@@ -135,7 +135,7 @@ class Trainer:
                 saved = time.monotonic()
         if not self._stop and self.run.evaluated_at < learner.transitions:
             self._evaluate()
-        self.run.save()
+        self.run.finish()
         logger.info('saved %s', self.run.newest)
         return 0
 

@@ -253,6 +253,21 @@ def test_what_cannot_be_is_one_sentence(folder, bag, policy, change, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_no_picture_that_can_be_used_is_an_error_with_a_report(folder, policy):
+    with BridgeBag(folder / 'lonely') as bag:
+        bag.route(TICK, np.array([[float(x), 0.0] for x in range(200)]))
+        bag.odometry(state(1))
+        for number in range(2, 12):
+            write_tick(bag, number, odometry=False)
+    out = folder / 'lonely_report'
+    answer = evaluate_bag.main([str(folder / 'lonely'), '--checkpoint', str(policy), '--out',
+                                str(out), '--pairing', 'exact'])
+    assert answer.startswith('none of 10 pictures could be used') and '\n' not in answer
+    result = json.loads((out / 'result.json').read_text())
+    assert skipped(result) == {'no odometry of its time': 10}
+    assert (out / 'report.html').is_file() and not (out / 'drive.mp4').exists()
+
+
 def test_a_broken_bag_is_judged_by_what_is_left(folder, bag, policy):
     broken = shutil.copytree(bag, folder / 'broken')
     file = broken / 'drive.mcap'

@@ -104,7 +104,7 @@ def test_pipes_links_and_folders_in_the_way(tmp_path, caplog):
     for name in ('td3_000000009', 'latest'):
         with pytest.raises(CheckpointError):
             folder.save(agent, name)
-    with pytest.raises(CheckpointError, match='EISDIR'):
+    with pytest.raises(CheckpointError, match='no file'):
         folder.save(agent, 'td3_000000008')
     assert outside.read_bytes() == b'not to be touched'
     (tmp_path / 'latest').unlink()

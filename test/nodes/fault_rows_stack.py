@@ -69,6 +69,11 @@ class Training:
         self.trainer = self.ros.start('training', {
             **LEARNER, 'checkpoint_dir': str(self.folder / 'checkpoints'), 'save_at_end': False})
 
+    def need_trainer(self):
+        """Start the training node where no row has done so yet."""
+        if self.trainer is None:
+            self.start_trainer()
+
     def learn(self, count=20, timeout=START):
         """Wait for so many more transitions within episodes."""
         def steps():
@@ -172,6 +177,7 @@ def snapshot(folder: Path):
 
 def paths(training, outside):
     """Ask the training node to save to and load from where it must not."""
+    training.need_trainer()
     ros = training.ros
     names = bad_names(training.folder / 'checkpoints', outside)
     (outside / 'victim.pth').write_bytes(b'untouched')
@@ -231,6 +237,7 @@ def life_cycles(ros, checkpoint, times):
 
 def saves(training, count):
     """Save while the vehicle drives, again and again; return what the policy node grew by."""
+    training.need_trainer()
     ros = training.ros
     parameters = ros.node.create_client(SetParameters, f'{TRAINER}/set_parameters')
     ros.wait_for(parameters.service_is_ready, 'the parameter service', START)

@@ -253,6 +253,8 @@ def test_two_calls_at_once_are_both_answered(trainer, vehicle):
 
 
 def test_after_a_load_an_open_episode_is_not_gone_on_with(trainer, vehicle):
+    saved = trainer.save()
+    assert saved.success, saved.message
     counts = trainer.diagnosed.fresh(EXPERIENCE)
     unused = int(counts['without_beginning'])
     vehicle.send(Kind.BEGIN)

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from av_td3_ros.learning.policy import Policy
 from av_td3_ros.simulation.town import default_town, Town, TownError
 from av_td3_ros.training.comparison.runs import read_run
 from av_td3_ros.training.train import main as train_main
@@ -123,6 +124,8 @@ def test_a_short_run_leaves_what_is_needed(unbroken):
     assert len(episodes) == content['extra']['episode'] >= 3
     assert all(episode['ending'] and 'progress' in episode for episode in episodes)
     assert len(evaluations) in (3, 4) and evaluations[-1]['episodes'] == 1
+    last = Policy()
+    assert last.load_checkpoint(unbroken / 'last_policy.pth').total_it == content['total_it']
     assert (unbroken / 'best_policy.pth').exists()
 
 
