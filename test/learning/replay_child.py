@@ -72,6 +72,11 @@ def check(memory, acknowledged):
             assert (batch.observation['image'][i, -1].numpy() == content(number[i])[0]).all()
 
 
+def say(what):
+    """Print a line in one piece: a process that is killed meanwhile has said it wholly or not."""
+    os.write(1, f'{what}\n'.encode())
+
+
 def main():
     """Start processes that fill and commit until they are killed."""
     directory, capacity, every = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -80,11 +85,11 @@ def main():
         child = os.fork()
         if child == 0:
             with open_memory(directory, capacity) as memory:
-                print(os.getpid(), flush=True)
+                say(os.getpid())
                 for head in fill(memory, 1 << 60, every):
-                    print(head, flush=True)
+                    say(head)
         os.waitpid(child, 0)
-        print('dead', flush=True)
+        say('dead')
 
 
 if __name__ == '__main__':
