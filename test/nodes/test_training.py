@@ -244,6 +244,8 @@ def test_what_cannot_be_loaded_is_said_and_nothing_changes(trainer, name, said):
 
 
 def test_two_calls_at_once_are_both_answered(trainer, vehicle):
+    saved = trainer.save()      # there is something to load
+    assert saved.success, saved.message
     vehicle.drive(20)       # there is something to learn meanwhile
     futures = [service.send() for service in (trainer.save, trainer.save, trainer.load)]
     answers = [trainer.save.wait(future) for future in futures]
