@@ -301,7 +301,7 @@ def test_a_full_disk(trainer):
         resource.prlimit(trainer.process.pid, resource.RLIMIT_FSIZE, old)
     assert not answer.success and 'EFBIG' in answer.message, answer.message
     assert sorted(path.name for path in trainer.folder.iterdir()) == before
-    assert trainer.load().success and trainer.save().success
+    assert trainer.save().success and trainer.load().success
 
 
 @pytest.fixture
