@@ -22,9 +22,11 @@ import sys
 import tempfile
 import time
 
-import torch
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / 'test' / 'training')]
+
+from run_content import differences, learned, leaves  # noqa: E402
+import torch  # noqa: E402
 
 
 def parse_arguments():
@@ -78,43 +80,16 @@ def killed(out, arguments, length):
     return moments
 
 
-def leaves(item, where=''):
-    if isinstance(item, dict):
-        for key, value in item.items():
-            yield from leaves(value, f'{where}/{key}')
-    elif isinstance(item, (list, tuple)):
-        for index, value in enumerate(item):
-            yield from leaves(value, f'{where}/{index}')
-    else:
-        yield where, item
-
-
 def content(out):
     """Return everything of a finished run that must not depend on how often it was stopped."""
-    checkpoint = torch.load(out / 'checkpoints' / 'latest', weights_only=True)
-    parts = {key: value for key, value in checkpoint.items()
-             if key.endswith('_state_dict') or key in ('exploration', 'total_it')}
-    # The global generators of Python and numpy are seeded by nobody, and used by nobody.
-    parts['random'] = {key: value for key, value in checkpoint['random_states'].items()
-                       if key not in ('numpy', 'python')}
-    parts['replay'] = {key: checkpoint['replay'][key]
-                       for key in ('head', 'chain', 'rng', 'transitions')}
+    records = {}
     for name in ('episodes', 'evaluations'):
-        records = [json.loads(line) for line in (out / f'{name}.jsonl').read_text().splitlines()]
+        lines = [json.loads(line) for line in (out / f'{name}.jsonl').read_text().splitlines()]
         # Not the times, nor the losses, which are smoothed from where the process began.
         kept = ('transitions', 'updates', 'return', 'returned', 'ending', 'completion', 'steps')
-        parts[name] = [{key: record[key] for key in kept if key in record}
-                       for record in records]
-    return dict(leaves(parts))
-
-
-def differences(one, other):
-    names = list(one.keys() ^ other.keys())
-    for name in one.keys() & other.keys():
-        a, b = one[name], other[name]
-        if not (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b):
-            names.append(name)
-    return sorted(names)
+        records[name] = [{key: line[key] for key in kept if key in line} for line in lines]
+    checkpoint = torch.load(out / 'checkpoints' / 'latest', weights_only=True)
+    return {**learned(checkpoint), **dict(leaves(records))}
 
 
 def main():

@@ -7,4 +7,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup_env.sh
-exec .venv/bin/python -m pytest -n 2 --dist worksteal "$@"
+# A file stays on one worker, in its order: many share one graph of nodes between their tests.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

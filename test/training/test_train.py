@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from run_content import differences, learned
 import torch
 import yaml
 
@@ -76,31 +77,9 @@ def lines(out, name):
     return found
 
 
-def leaves(item, where=''):
-    if isinstance(item, dict):
-        for key, value in item.items():
-            yield from leaves(value, f'{where}/{key}')
-    elif isinstance(item, (list, tuple)):
-        for index, value in enumerate(item):
-            yield from leaves(value, f'{where}/{index}')
-    else:
-        yield where, item
-
-
 def same_training(one, other):
     """Everything that learning depends on is equal bit by bit."""
-    parts = [key for key in one if key.endswith('_state_dict')] + ['random_states', 'exploration']
-    for key in parts:
-        expected, found = dict(leaves(one[key])), dict(leaves(other[key]))
-        assert expected.keys() == found.keys()
-        for name, value in expected.items():
-            # The global generators of Python and numpy are seeded by nobody, and used by nobody.
-            if name.startswith(('/numpy', '/python')):
-                continue
-            assert torch.equal(value, found[name]) if isinstance(value, torch.Tensor) \
-                else value == found[name], f'{key}{name} differs'
-    assert {name: one['replay'][name] for name in ('head', 'chain', 'rng', 'transitions')} \
-        == {name: other['replay'][name] for name in ('head', 'chain', 'rng', 'transitions')}
+    assert not differences(learned(one), learned(other))
 
 
 @pytest.fixture(scope='module')
