@@ -58,3 +58,11 @@ def test_it_can_begin_anew_and_a_deceleration_beyond_the_brake_is_the_full_brake
         stop.begin(speed, steer=0.0)
         assert stop.command(0, speed).brake == 1.0 and not stop.holding
         assert stop.command(0, 0.0).brake == 1.0 and stop.holding
+
+
+def test_an_absurd_speed_is_braked_for_too():
+    """Odometry is checked to be finite; what is reckoned from it need not be."""
+    stop = make()
+    stop.begin(1.7e308, steer=0.0)
+    assert stop.command(0, 1.7e308).brake == 0.5
+    assert stop.command(60 * 20 * TICK, 1.7e308).brake == 1.0

@@ -13,6 +13,9 @@ from av_td3_ros.settings import setting
 # need more brake than that.
 _MARGIN = 0.5
 
+# Longest time of a set deceleration, s, whatever speed odometry claims.
+_LONGEST = 60.0
+
 
 @dataclasses.dataclass(frozen=True)
 class StopSettings:
@@ -52,7 +55,7 @@ class SafeStop:
     def command(self, stamp: int, speed: float | None) -> Control:
         """Return the command at a stamp in ns; ``speed`` in m/s where odometry is still good."""
         if self._until is None:
-            duration = (self._speed or 0.0) / self._settings.deceleration + _MARGIN
+            duration = min((self._speed or 0.0) / self._settings.deceleration + _MARGIN, _LONGEST)
             self._until = stamp + int(duration * 1e9)
         if stamp >= self._until or (
                 speed is not None and speed <= self._settings.standstill_speed):
