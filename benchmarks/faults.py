@@ -21,7 +21,8 @@ import time
 import traceback
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'test' / 'nodes'), str(ROOT / 'test' / 'driving'),
+sys.path[:0] = [str(ROOT), str(ROOT / 'test'), str(ROOT / 'test' / 'nodes'),
+                str(ROOT / 'test' / 'driving'),
                 str(Path(__file__).resolve().parent)]
 
 import fault_rows as rows  # noqa: E402

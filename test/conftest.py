@@ -7,52 +7,26 @@ Tests that start nodes take the fixture ``ros_domain``. It hands out a domain th
 on this host has, in this process's environment too, so that child processes inherit it.
 """
 
-import fcntl
 import os
-from pathlib import Path
-import random
 import sys
-import tempfile
 import threading
 import time
 
+from domain import Domain
 import pytest
 
-# Fast DDS's ports of higher domains may collide with the ports that Linux gives out.
-DOMAINS = range(1, 101)
 HEARTBEAT = 5.0
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
-def _is_quiet(domain):
-    """Tell whether no process on this host listens on the discovery port of ``domain``."""
-    port = f':{7400 + 250 * domain:04X} '
-    try:
-        return port not in Path('/proc/net/udp').read_text()
-    except OSError:
-        return True
-
-
 @pytest.fixture
 def ros_domain(monkeypatch):
     """Return the number of a ROS domain that is this test's alone."""
-    folder = Path(tempfile.gettempdir()) / 'av_td3_ros_domains'
-    folder.mkdir(exist_ok=True)
-    candidates = list(DOMAINS)
-    random.SystemRandom().shuffle(candidates)
-    for domain in candidates:
-        with open(folder / str(domain), 'w') as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if not _is_quiet(domain):
-                continue
-            monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-            yield domain
-            return
-    pytest.fail('no ROS domain is free on this host')
+    domain = Domain()
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain.number))
+    yield domain.number
+    domain.release()
 
 
 class _SignOfLife:

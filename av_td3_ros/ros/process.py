@@ -13,6 +13,7 @@ are not installed.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import os
 import re
 import signal
@@ -34,7 +35,7 @@ EXIT_STUCK = 70
 
 
 def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
-        threads: int = 1, deadline: float = 5.0) -> NoReturn:
+        threads: int = 1, deadline: float = 4.0) -> NoReturn:
     """
     Run the node that ``make_node`` returns until a signal, and end the process.
 
@@ -43,7 +44,8 @@ def run(make_node: Callable[[], Node], *, args: Sequence[str] | None = None,
 
     A :class:`SettingsError`, on the command line or from the node, is one sentence on stderr and
     status 2. A node that is not gone ``deadline`` seconds after the signal, or at a second
-    signal, is ended hard with status 70.
+    signal, is ended hard with status 70. One that is stuck in native code, so that no Python runs
+    any more, is ended half a second later with status 1, and says where each thread stood.
 
     After all that, exit handlers are run and the interpreter is left as it is: taking apart what
     torch, numba and CARLA have loaded costs seconds, and brings nothing.
@@ -135,6 +137,8 @@ class _Stop:
     def _watch(self) -> None:
         if not self._next_signal():
             return
+        # A thread of its own that needs no interpreter lock.
+        faulthandler.dump_traceback_later(self._deadline + 0.5, exit=True, file=sys.__stderr__)
         self.future.set_result(None)
         self._wake()
         self._read.settimeout(self._deadline)

@@ -10,18 +10,15 @@ with a deadline, and a missed deadline fails with what the processes said.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 from pathlib import Path
-import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
+from domain import Domain
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -31,42 +28,6 @@ from av_td3_ros.ros import qos
 from av_td3_ros.ros.compatibility import keep_on_this_host
 
 ROOT = Path(__file__).resolve().parents[2]
-# Beyond these, DDS's ports fall among those that Linux gives to anyone.
-DOMAINS = range(1, 100)
-SHARED_MEMORY = Path('/dev/shm')
-
-
-class Domain:
-    """A ROS domain that no other test on this machine uses, in whatever process it runs."""
-
-    def __init__(self) -> None:
-        folder = Path(tempfile.gettempdir()) / f'av_td3_ros_domains.{os.getuid()}'
-        folder.mkdir(exist_ok=True)
-        for number in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
-            self._lock = open(folder / str(number), 'w')
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._lock.close()
-                continue
-            self.number = number
-            return
-        raise RuntimeError('every ROS domain is taken by another test')
-
-    def release(self) -> None:
-        """Let others have it, without the shared memory that killed processes leave behind."""
-        first = 7400 + 250 * self.number
-        for port in range(first, first + 250):
-            for path in (f'fastrtps_port{port}', f'fastrtps_port{port}_el',
-                         f'sem.fastrtps_port{port}_mutex'):
-                (SHARED_MEMORY / path).unlink(missing_ok=True)
-        for lock in SHARED_MEMORY.glob('fastrtps_' + '[0-9a-f]' * 16 + '_el'):
-            # Its owner holds the lock for as long as it lives.
-            with contextlib.suppress(OSError), open(lock) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                lock.with_name(lock.name[:-3]).unlink(missing_ok=True)
-                lock.unlink(missing_ok=True)
-        self._lock.close()
 
 
 class Process:
@@ -104,6 +65,10 @@ class Process:
     def stop(self, timeout: float = 10.0, number: int = signal.SIGTERM) -> int:
         """End it by a signal, and return its exit status."""
         self.send(number)
+        return self.gone(timeout, number)
+
+    def gone(self, timeout: float = 10.0, number: int = signal.SIGTERM) -> int:
+        """Wait for its end by a signal that it was sent; end it by force where that fails."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -207,11 +172,10 @@ class Graph:
         """End every process, by force where a signal does not do within seconds."""
         for process in self.processes:
             process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)
         try:
             for process in self.processes:
-                process.send(signal.SIGCONT)
-                if process.code is None:
-                    process.stop()
+                process.gone()
         finally:
             for process in self.processes:
                 process.kill()

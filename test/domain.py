@@ -1,0 +1,67 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A ROS domain for each test, whatever process runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+import random
+import tempfile
+import time
+
+# Beyond these, DDS's ports fall among those that Linux gives to anyone.
+DOMAINS = range(1, 100)
+SHARED_MEMORY = Path('/dev/shm')
+# s; a participant makes its files and locks them in less, and until then looks like a dead one
+YOUNG = 10.0
+
+
+class Domain:
+    """
+    A ROS domain that no other test on this host uses: ``number``.
+
+    It is taken by a lock on a file, and is free again after :meth:`release` or when the process
+    ends. RuntimeError where none is free.
+    """
+
+    def __init__(self) -> None:
+        folder = Path(tempfile.gettempdir()) / f'av_td3_ros_domains.{os.getuid()}'
+        folder.mkdir(exist_ok=True)
+        for number in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
+            self._lock = open(folder / str(number), 'w')
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_quiet(number):
+                    self.number = number
+                    return
+            self._lock.close()
+        raise RuntimeError('every ROS domain on this host is in use')
+
+    def release(self) -> None:
+        """Let others have it, without the shared memory that killed processes leave behind."""
+        first = 7400 + 250 * self.number
+        for port in range(first, first + 250):
+            for path in (f'fastrtps_port{port}', f'fastrtps_port{port}_el',
+                         f'sem.fastrtps_port{port}_mutex'):
+                (SHARED_MEMORY / path).unlink(missing_ok=True)
+        for lock in SHARED_MEMORY.glob('fastrtps_' + '[0-9a-f]' * 16 + '_el'):
+            # Its owner holds the lock for as long as it lives.
+            with contextlib.suppress(OSError), open(lock) as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime < YOUNG:
+                    continue
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.with_name(lock.name[:-3]).unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+        self._lock.close()
+
+
+def _is_quiet(domain: int) -> bool:
+    """Tell whether no process on this host listens on the discovery port of a domain."""
+    port = f':{7400 + 250 * domain:04X} '
+    try:
+        return port not in Path('/proc/net/udp').read_text()
+    except OSError:
+        return True
