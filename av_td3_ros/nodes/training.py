@@ -157,8 +157,9 @@ class TrainingNode(Node):
         try:
             task = json.loads(message.data)
             stream, role = int(task.pop('stream')), str(task.pop('role'))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.get_logger().warning('a description of a task cannot be read')
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            self.get_logger().warning('a description of a task cannot be read',
+                                      throttle_duration_sec=5.0)
             return
         task = {name: task[name] for name in TASK_SECTIONS if isinstance(task.get(name), dict)}
         others = [other for known, other in self._tasks.items() if known != stream]

@@ -95,6 +95,7 @@ def test_bytes_that_are_no_experience_are_refused(trainer, vehicle):
         vehicle.send_bytes(UInt8MultiArray(data=bad))
     task = trainer.ros.publisher(String, f'{TRAINER}/task', qos.TASK)
     for text in ('', '[]', '{"stream": 1}', '{"stream": "x", "role": 1}', 'null',
+                 '{"stream": Infinity, "role": "a"}', '[' * 100_000,
                  json.dumps({'stream': 5, 'role': 'a', 'networks': 'nonsense', 'reward': 7})):
         task(String(data=text))
     trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '1', 'the last task')
