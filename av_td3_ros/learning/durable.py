@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+import re
 import secrets
 import stat
 import time
@@ -25,6 +26,8 @@ from typing import Callable, Iterator
 _PATIENCE = 2.0
 _MEBIBYTE = 1 << 20
 TEMPORARY_SUFFIX = '.tmp'
+# A name that _temporary makes: a folder may hold temporary files of other programs too.
+_OURS = re.compile(r'\..+\.[0-9a-f]{12}\.tmp', re.DOTALL)
 
 
 class Filesystem:
@@ -136,7 +139,7 @@ def write_durably(path: Path, fill: Callable[[int, Filesystem], None],
     When this returns, the file is on the disk under its name. When it raises, ``path`` is what it
     was, unless only the last fsync of the folder failed: then it may be either, whole.
     """
-    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}')
+    temporary = _temporary(path)
     with _alone_in(path.parent):
         descriptor = files.create(temporary)
         with contextlib.suppress(OSError):  # Not every file system has locks.
@@ -165,7 +168,7 @@ def write_bytes_durably(path: Path, data: bytes, files: Filesystem = REAL) -> No
 
 def link_durably(path: Path, target: str, files: Filesystem = REAL) -> None:
     """Make ``path`` a symbolic link to ``target``, durably and in one step."""
-    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}')
+    temporary = _temporary(path)
     with _alone_in(path.parent):
         files.symlink(target, temporary)
         try:
@@ -177,11 +180,15 @@ def link_durably(path: Path, target: str, files: Filesystem = REAL) -> None:
 
 
 def remove_leftovers(folder: Path, files: Filesystem = REAL) -> list[str]:
-    """Remove temporary files whose writers are gone from ``folder``; return their names."""
+    """
+    Remove this module's temporary files whose writers are gone from a folder; return their names.
+
+    A checkpoint may be saved anywhere, also beside other programs' hidden files.
+    """
     removed = []
     with _alone_in(folder) as alone:
         for path in sorted(folder.glob(f'.*{TEMPORARY_SUFFIX}')) if alone else ():
-            if not path.is_symlink() and _is_written(path):
+            if not _OURS.fullmatch(path.name) or not path.is_symlink() and _is_written(path):
                 continue
             try:
                 files.unlink(path)
@@ -231,6 +238,10 @@ def read_regular(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, 'Not a regular file', str(path))
         return file.read()
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}')
 
 
 def _is_written(path: Path) -> bool:

@@ -132,14 +132,23 @@ def test_links_stay_inside(tmp_path):
 
 
 def test_leftovers_of_the_dead_go_and_of_the_living_stay(tmp_path):
-    (tmp_path / '.a.pth.0123.tmp').write_bytes(b'half')
-    living = tmp_path / '.b.pth.4567.tmp'
+    (tmp_path / '.a.pth.0123456789ab.tmp').write_bytes(b'half')
+    living = tmp_path / '.b.pth.cdef01234567.tmp'
     with open(living, 'wb') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         CheckpointFolder(tmp_path)
         assert os.listdir(tmp_path) == [living.name]
     CheckpointFolder(tmp_path)
     assert not os.listdir(tmp_path)
+
+
+def test_temporary_files_of_other_programs_stay(tmp_path):
+    others = {'.notes.tmp', '.a.pth.0123.tmp', '.0123456789ab.tmp', '.a.pth.0123456789AB.tmp'}
+    for name in others:
+        (tmp_path / name).write_text('not ours')
+    CheckpointFolder(tmp_path)
+    flat_agent().save_checkpoint(tmp_path / 'a.pth')
+    assert set(os.listdir(tmp_path)) == others | {'a.pth'}
 
 
 def test_damaged_evaluations_are_no_obstacle(tmp_path, caplog):

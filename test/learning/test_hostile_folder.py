@@ -86,16 +86,16 @@ def test_a_file_without_its_lock_yet_is_no_leftover(tmp_path, monkeypatch):
 @pytest.mark.timeout(60)
 def test_pipes_links_and_folders_in_the_way(tmp_path, caplog):
     """Nothing waits for a pipe's other end, follows a link out, or takes a folder for a file."""
-    os.mkfifo(tmp_path / '.td3_1.pth.0a.tmp')
+    os.mkfifo(tmp_path / '.td3_1.pth.0a0a0a0a0a0a.tmp')
     os.mkfifo(tmp_path / 'evaluations.json')
     os.mkfifo(tmp_path / 'td3_000000007.pth')
-    (tmp_path / '.folder.tmp').mkdir()
+    (tmp_path / '.folder.0a0a0a0a0a0a.tmp').mkdir()
     (tmp_path / 'td3_000000008.pth').mkdir()
     outside = tmp_path.with_name('outside.pth')
     outside.write_bytes(b'not to be touched')
     (tmp_path / 'td3_000000009.pth').symlink_to(outside)
     folder, agent = CheckpointFolder(tmp_path), flat_agent()
-    assert not (tmp_path / '.td3_1.pth.0a.tmp').exists()
+    assert not (tmp_path / '.td3_1.pth.0a0a0a0a0a0a.tmp').exists()
     with pytest.raises(CheckpointError, match='there is no checkpoint'):
         folder.load(agent)
     (tmp_path / 'latest').symlink_to(outside)
