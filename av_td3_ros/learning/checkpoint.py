@@ -29,7 +29,7 @@ from av_td3_ros.learning.restoration import (
     check, HYPER_PARAMETERS, Refused, Restoration, TITLES)
 from av_td3_ros.learning.settings import plain
 from av_td3_ros.learning.torch_archive import (
-    Archive, ArchiveRefused, read_archive, write_archive)
+    Archive, ArchiveRefused, read_archive, require_readable, write_archive)
 
 if TYPE_CHECKING:
     from av_td3_ros.learning.td3 import TD3Agent
@@ -83,7 +83,8 @@ def save(agent: TD3Agent, path: str | Path, *, replay: Any = None, exploration: 
     objects whose ``state_dict()`` returns one; a replay memory that has ``commit()`` is committed
     before, so that the file never refers to transitions that a crash can take. Returns when the
     file is durable. Raises :class:`CheckpointError`, and leaves what ``path`` was, where a weight
-    is not finite or the file cannot be written; the message names the errno.
+    is not finite, the content is more or other than a load takes, or the file cannot be written;
+    the message names the errno.
     """
     content = contents(agent, replay=replay, exploration=exploration, extra=extra)
     commit(replay, path)
@@ -138,6 +139,10 @@ def write(path: Path, content: Mapping[str, Any], files: Filesystem = REAL) -> s
     bad = next((where for where, tensor in tensors(content) if not is_finite(tensor)), None)
     if bad is not None:
         raise CheckpointError(f'{path} is not saved: {bad} is not finite')
+    try:
+        require_readable(content)
+    except ArchiveRefused as error:
+        raise CheckpointError(f'{path} is not saved, as it could not be loaded: {error}') from None
     for part, title in TITLES.items():
         for kind in ('', '_target'):
             state = content[f'{part}{kind}_state_dict']
@@ -230,7 +235,8 @@ def _hand_over(taker: Any, state: Any, warnings: list[str]) -> Callable[[], None
 def portable(value: Any, where: str) -> Any:
     """Return ``value`` with arrays as tensors and everything else in plain types."""
     if isinstance(value, torch.Tensor):
-        return value.detach()
+        # A view that repeats numbers would be saved without the repetitions.
+        return value.detach().contiguous()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, Mapping):

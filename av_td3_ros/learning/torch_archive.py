@@ -15,6 +15,7 @@ from io import FileIO
 import math
 import os
 from pathlib import Path
+import pickle
 import stat
 import struct
 from typing import Any, Callable, Mapping, NamedTuple, Tuple
@@ -87,6 +88,28 @@ def write_archive(path: Path, content: Any, files: Filesystem = REAL) -> str:
 
     write_durably(path, fill, files)
     return digest.hexdigest()
+
+
+def require_readable(content: Any) -> None:
+    """Raise :class:`ArchiveRefused` where :func:`read_archive` would refuse what was written."""
+    try:
+        read_pickle(pickle.dumps(_without_numbers(content, ''), protocol=2))
+    except PickleRefused as error:
+        raise ArchiveRefused(str(error)) from None
+
+
+def _without_numbers(item: Any, where: str) -> Any:
+    """Return containers, numbers and text as they are, with None for each tensor."""
+    if isinstance(item, torch.Tensor):
+        if item.dtype not in _DTYPES.values():
+            raise ArchiveRefused(f'{where} is a tensor of {item.dtype}')
+        return None
+    if isinstance(item, Mapping):
+        return {key: _without_numbers(value, f'{where}.{key}' if where else str(key))
+                for key, value in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_without_numbers(value, f'{where}[{index}]') for index, value in enumerate(item)]
+    return item
 
 
 def verify_archive(path: Path) -> bool:

@@ -287,3 +287,28 @@ def test_bad_files_short_form(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result['mutations'] == 120 and not result['failures'] and result['good_file_loads']
+
+
+def _nested(depth):
+    return {} if not depth else {'below': _nested(depth - 1)}
+
+
+@pytest.mark.parametrize('extra, reason', [
+    ({'returns': [0.0] * 300_001}, 'too many'), (_nested(40), 'too deeply'),
+    ({'text': '\ud800'}, 'UnicodeDecodeError'), ({'number': 1 << 4000}, 'no checkpoint needs'),
+    ({'tensor': torch.zeros(3, dtype=torch.complex64)}, 'extra.tensor .*complex64')])
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, extra, reason):
+    """A save that succeeds and cannot be loaded is lost unnoticed."""
+    agent, path = flat_agent(), tmp_path / 'a.pth'
+    agent.save_checkpoint(path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=f'is not saved, .*{reason}'):
+        agent.save_checkpoint(path, extra=extra)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ['a.pth']
+
+
+def test_views_that_repeat_numbers_come_back(tmp_path):
+    agent, taken = flat_agent(), []
+    agent.save_checkpoint(tmp_path / 'a.pth', extra={'ones': torch.ones(1).expand(5)})
+    agent.load_checkpoint(tmp_path / 'a.pth', extra=taken.append)
+    assert torch.equal(taken[0]['ones'], torch.ones(5))
