@@ -198,6 +198,24 @@ def test_a_little_back_is_no_fault_of_pictures_that_overtake_each_other():
     assert car.tick() is None
 
 
+@pytest.mark.parametrize('name', ['image', 'odometry'])
+def test_one_stamp_far_ahead_is_recovered_from(name):
+    """Those that come after it are not taken for old until the clock is there."""
+    car = Car()
+    car.drive()
+    ahead = car.stamp + 3600 * 10 ** 9
+    if name == 'image':
+        car.dogs.add_image(ahead, -1, car.now)
+    else:
+        car.dogs.add_odometry(VehicleState(ahead, Pose(car.x, 0.0, 0.0, 0.0), (car.speed, 0.0),
+                                           0.0), car.now)
+    fault = car.tick()
+    assert (fault.watchdog, fault.state) == ('clock', 'backwards')
+    assert [bool(car.tick()) for _ in range(4)] == [True] * 3 + [False]
+    assert car.dogs.newest == car.stamp and car.dogs.faults == 1
+    assert car.drive(100)[0] is None
+
+
 def test_a_clock_that_stops():
     car = Car()
     car.drive()

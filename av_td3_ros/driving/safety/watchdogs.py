@@ -153,11 +153,13 @@ class Watchdogs:
         if stamp == before:
             self.image.repeated += 1
             return
-        if self.clock.stamp < 0 and before >= 0:
-            # Without /clock, the pictures are the clock.
+        if before >= 0:
             if stamp < before - _OVERTAKEN:
+                # Also where /clock goes on well: one picture far ahead, or one that is left of
+                # another time, would have all the later ones taken for old.
                 self._backwards(before, stamp, now)
-            elif stamp > before:
+            elif stamp > before and self.clock.stamp < 0:
+                # Without /clock, the pictures are the clock.
                 self._check_jump(before, stamp)
         if self.image.stamp >= 0 and stamp < self.image.stamp:
             return
@@ -178,7 +180,7 @@ class Watchdogs:
     def add_odometry(self, state: VehicleState, now: float) -> None:
         """Note usable odometry."""
         stamp, before = state.stamp, self.odometry.stamp
-        if self.clock.stamp < 0 and 0 <= stamp < before - _OVERTAKEN:
+        if 0 <= stamp < before - _OVERTAKEN:
             self._backwards(before, stamp, now)
             self._judge(now, late=True)
         if stamp <= self.odometry.stamp:
