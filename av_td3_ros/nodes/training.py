@@ -281,16 +281,32 @@ class TrainingNode(Node):
             self._worker.forget_failure()
             self._publish_weights(learner)
             return loaded, self._versions.value
-        return self._serve(response, 'load', lambda: self._worker.submit(load, urgent=True).result(
-            _SERVICE_SECONDS), lambda found: weights.tell_version('; '.join(
+        return self._serve(response, 'load', lambda: self._wait(
+            self._worker.submit(load, urgent=True), _SERVICE_SECONDS),
+            lambda found: weights.tell_version('; '.join(
                 [f'loaded {found[0].path} at iteration {found[0].total_it}',
                  *found[0].warnings]), found[1]))
 
     def _wait_twice(self, save: Callable[[Learner], Future]) -> Any:
         """Wait for the learner's thread to take the snapshot, then for the disk."""
         until = time.monotonic() + _SERVICE_SECONDS
-        written = self._worker.submit(save, urgent=True).result(_SERVICE_SECONDS)
-        return written.result(max(until - time.monotonic(), 0.0))
+        written = self._wait(self._worker.submit(save, urgent=True), _SERVICE_SECONDS)
+        return self._wait(written, max(until - time.monotonic(), 0.0))
+
+    def _wait(self, future: Future, seconds: float) -> Any:
+        """Return a result; where the caller cannot wait for it, a failure is logged later."""
+        try:
+            return future.result(seconds)
+        except FutureTimeout:
+            future.add_done_callback(self._tell_late_failure)
+            raise
+
+    def _tell_late_failure(self, done: Future) -> None:
+        if done.exception() is not None:
+            self.get_logger().error('what was answered before it was done has failed: '
+                                    f'{done.exception()}')
+        elif isinstance(done.result(), Future):
+            done.result().add_done_callback(self._tell_late_failure)
 
     def _serve(self, response: Trigger.Response, what: str, work: Callable[[], Any],
                describe: Callable[[Any], str]) -> Trigger.Response:

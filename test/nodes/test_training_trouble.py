@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training node in trouble: calls at once, full disks, nodes that hang or die."""
 
+from concurrent.futures import Future
 import signal
 import subprocess
+import types
 
 import pytest
 from stack import Lifecycle, POLICY, Service, START
@@ -12,6 +14,8 @@ from training_side import EXPERIENCE, LEARNING, Trainer, Vehicle
 
 from av_td3_ros.driving.driver import Kind
 from av_td3_ros.driving.episode import Ending
+from av_td3_ros.learning.checkpoint import CheckpointError
+from av_td3_ros.nodes import training
 from av_td3_ros.ros import weights
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
@@ -212,3 +216,31 @@ def test_sigterm_saves_and_ends(trainer, vehicle):
     assert begun
     assert trainer.process.stop(timeout=9.0) == 0
     assert 'saved' in trainer.process.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize('name', ['_on_save', '_on_load'])
+def test_what_fails_after_its_answer_was_given_is_logged(monkeypatch, name):
+    """The answer of a call that takes too long says that the log tells how it ended."""
+    monkeypatch.setattr(training, '_SERVICE_SECONDS', 0.02)
+    job, logged = Future(), []
+    logger = types.SimpleNamespace(error=logged.append, info=logged.append)
+
+    class Node(training.TrainingNode):
+        """The services alone."""
+
+        def __init__(self):
+            self.settings = types.SimpleNamespace(save_name='', load_name='')
+            self._worker = types.SimpleNamespace(submit=lambda *_, **__: job)
+
+        def get_logger(self):
+            return logger
+
+    answer = getattr(Node(), name)(None, training.Trigger.Response())
+    assert not answer.success and 'the log tells how it ended' in answer.message
+    if name == '_on_save':      # the snapshot was taken late, and then the disk is full
+        written = Future()
+        job.set_result(written)
+    else:
+        written = job
+    written.set_exception(CheckpointError('ENOSPC'))
+    assert len(logged) == 2 and 'has failed: ENOSPC' in logged[1]
