@@ -104,12 +104,14 @@ def driven_route(bag: Bag, selection: Selection) -> Route:
 
 
 def assess(paths: Sequence[str | Path], checkpoints: Sequence[str | Path], options: Options,
-           progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None
-           ) -> Assessment:
+           progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+           heard: Mapping[int, Sequence[np.ndarray]] | None = None) -> Assessment:
     """
     Judge checkpoints by bags.
 
     ``progress`` is called with a bag's number of messages and returns what to call for each.
+    ``heard``: judge the commands that a running node with the one checkpoint gave for the
+    pictures of the one bag (:meth:`.Recording.heard`) in place of those found here.
     Raises :class:`.BagError`, CheckpointError or SettingsError, each with one sentence.
     """
     loaded = [load_candidate(path, label) for path, label in zip(checkpoints, LABELS)]
@@ -129,6 +131,8 @@ def assess(paths: Sequence[str | Path], checkpoints: Sequence[str | Path], optio
                 samples.append(Sample(replay.pictures, options.disturbed, len(loaded)))
                 replay.seen = samples[-1].take
             recording = replay.run()
+            if heard is not None:
+                timing['largest_difference_live'] = recording.heard(heard)
             recordings.append(recording)
             selections.append(selection)
             facts.append(BagFacts(

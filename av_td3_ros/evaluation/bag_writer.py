@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import numpy as np
+from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, QosReliability,
+                                QosTime)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from av_td3_ros.driving.frames import Control, Pose, quaternion_from_yaw, VehicleState
@@ -16,6 +18,9 @@ from av_td3_ros.evaluation.definitions import typestore
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 COMPRESSIONS = {'none': CompressionMode.NONE, 'file': CompressionMode.FILE,
                 'message': CompressionMode.MESSAGE, 'storage': CompressionMode.STORAGE}
+VERSION = 8
+"""Of metadata.yaml: Iron's, which rosbag2 from Humble to Rolling reads."""
+
 _TYPES = {
     '{role}/odometry': 'nav_msgs/msg/Odometry',
     '{role}/waypoints': 'nav_msgs/msg/Path',
@@ -27,6 +32,15 @@ _TYPES = {
 }
 _CAR = 6     # derived_object_msgs/Object CLASSIFICATION_CAR
 _BOX = 1     # shape_msgs/SolidPrimitive BOX
+
+
+def offered(depth: int, *, latched: bool = False, reliable: bool = True) -> Qos:
+    """Return QoS as a bag keeps it, so that a player offers the same."""
+    none = QosTime(0, 0)
+    return Qos(QosHistory.KEEP_LAST, depth,
+               QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+               QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+               none, none, QosLiveliness.SYSTEM_DEFAULT, none, False)
 
 
 class BridgeBag:
@@ -44,7 +58,7 @@ class BridgeBag:
                  start: int = 0) -> None:
         self.role, self._camera, self._jpeg, self._start = role, camera, jpeg, start
         self._store = typestore()
-        self._writer = Writer(Path(path), version=9, storage_plugin=STORAGES[storage])
+        self._writer = Writer(Path(path), version=VERSION, storage_plugin=STORAGES[storage])
         self._writer.set_compression(COMPRESSIONS[compression], CompressionFormat.ZSTD)
         self._connections: dict[str, Any] = {}
 
@@ -151,7 +165,8 @@ class BridgeBag:
 
     def _connect(self, name: str, kind: str) -> None:
         self._connections[name] = self._writer.add_connection(
-            f'/carla/{name}', kind, typestore=self._store)
+            f'/carla/{name}', kind, typestore=self._store, offered_qos_profiles=[
+                offered(1, latched=True) if name.endswith('/waypoints') else offered(10)])
 
     def _write(self, name: str, stamp: int, message: Any) -> None:
         data = self._store.serialize_cdr(message, message.__msgtype__)

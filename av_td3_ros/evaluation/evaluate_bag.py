@@ -12,8 +12,9 @@ from pathlib import Path
 import platform
 import shutil
 import sys
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from av_td3_ros.evaluation.alignment import EXACT, NEAREST, RECEIVED
@@ -141,8 +142,15 @@ def summary(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        first()
+        second()
+    return call
+
+
 def write_pictures(folder: Path, options: argparse.Namespace, assessment: Assessment,
-                   result: dict[str, Any]) -> None:
+                   result: dict[str, Any], pulse: Callable[[], None]) -> None:
     """Write the report and the video."""
     wanted = {(moment['bag'], moment['image'])
               for moments in result['worst_moments'].values() for moment in moments}
@@ -154,14 +162,18 @@ def write_pictures(folder: Path, options: argparse.Namespace, assessment: Assess
         return
     bar = Progress('video', used, 'pictures')
     write_video(folder / VIDEO, options.bags, assessment.selections, assessment.recordings,
-                bar.step)
+                _both(bar.step, pulse))
     bar.close()
 
 
-def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print) -> list[Check]:
+def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print, *,
+             heard: Mapping[int, Sequence[np.ndarray]] | None = None,
+             pulse: Callable[[], None] = lambda: None) -> list[Check]:
     """
     Write the report; return the gate's checks, none without a gate.
 
+    ``heard``: commands of a running node to be judged, as for :func:`.assessment.assess`.
+    ``pulse`` is called every now and then, and may raise to break off; then nothing is left.
     Raises :class:`.BagError` where no picture could be used; the report is there and says why.
     """
     thresholds = None if options.gate is None else read_gate(options.gate)
@@ -174,8 +186,8 @@ def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print) ->
             for bar in bars[-1:]:
                 bar.close()
             bars.append(Progress(f'bag {len(bars) + 1}/{len(options.bags)}', total, 'messages'))
-            return bars[-1].step
-        assessment = assess(options.bags, options.checkpoint, reading, progress)
+            return _both(bars[-1].step, pulse)
+        assessment = assess(options.bags, options.checkpoint, reading, progress, heard)
         for bar in bars[-1:]:
             bar.close()
         result = tidy(assessment.result)
@@ -183,7 +195,7 @@ def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print) ->
         (folder.path / RUN).write_text(
             json.dumps(tidy(describe_run(options, assessment)), indent=1) + '\n',
             encoding='utf-8')
-        write_pictures(folder.path, options, assessment, result)
+        write_pictures(folder.path, options, assessment, result, pulse)
         checks = [] if thresholds is None else check(result, thresholds)
         if thresholds is not None:
             (folder.path / JUNIT).write_text(junit(checks), encoding='utf-8')

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from av_td3_ros.driving.frames import Pose, to_body, VehicleState
 from av_td3_ros.driving.route import Route, RoutePosition
 
+NOT_HEARD = 'no command of the policy node for it was heard'
 UNANSWERED = 'its stamp repeats another, or time was set back before its odometry came'
 _FIELDS = ('x', 'y', 'yaw', 'speed', 'lateral', 'heading', 'distance', 'curvature')
 _ROW = np.dtype([('time', np.int64), ('stamp', np.int64), ('reason', np.int16),
@@ -97,6 +98,33 @@ class Recording:
     def action(self, number: int, policy: int, action: np.ndarray) -> None:
         """Note what a policy commands for a picture."""
         self.actions[number, policy] = action
+
+    def heard(self, commands: Mapping[int, Sequence[np.ndarray]], policy: int = 0) -> float | None:
+        """
+        Put commands that were heard of a running node in place of a policy's own.
+
+        commands: by the stamp of the picture that they answer, in the order in which they came.
+        A picture that none came for is skipped. Returns the largest difference from the policy's
+        own commands, None where there is nothing to compare.
+        """
+        left = {stamp: list(own) for stamp, own in commands.items()}
+        unanswered = self.reasons.index(UNANSWERED)
+        most = None
+        for number in range(self.count):
+            reason, stamp = self.frames[number]['reason'], int(self.frames[number]['stamp'])
+            if reason == unanswered:
+                continue
+            answers = left.get(stamp)
+            command = answers.pop(0) if answers else None
+            if reason != _USED:
+                continue
+            if command is None:
+                self.skip(number, NOT_HEARD)
+                continue
+            apart = float(np.abs(command - self.actions[number, policy]).max())
+            most = apart if most is None else max(most, apart)
+            self.actions[number, policy] = command
+        return most
 
     # What the recorded vehicle did
 

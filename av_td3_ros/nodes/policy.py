@@ -130,7 +130,8 @@ class PolicyNode(ManagedNode):
     def _make_endpoints(self) -> None:
         s, made = self.settings, self.made
         self._commands = SafeCommands(self, self._safety, self._account, self._warnings,
-                                      drop=self._ticks.start_anew, told=self._tell)
+                                      drop=self._ticks.start_anew, told=self._tell,
+                                      shadow=s.shadow)
         made.append(self._commands.destroy)
         # What is ready together is taken in this order: the picture, which brings the decision,
         # comes after all that was sent before it.
@@ -162,8 +163,8 @@ class PolicyNode(ManagedNode):
         self._diagnostics = Diagnostics(self, {
             'driving': self._report_driving, 'weights': self._trainer.report_weights,
             'experience': self._trainer.report_experience,
-            'watchdogs': lambda: report_watchdogs(self._safety, active=self._active),
-            'gate': lambda: report_gate(self._safety, active=self._active),
+            'watchdogs': lambda: report_watchdogs(self._safety, active=self._commanding),
+            'gate': lambda: report_gate(self._safety, active=self._commanding),
             'guard': self._guard.report}, hardware_id=self.role)
         made.append(self._diagnostics.destroy)
         timer = self.create_timer(0.02, self._on_timer, clock=self._steady)
@@ -345,6 +346,10 @@ class PolicyNode(ManagedNode):
 
     # Reports
 
+    @property
+    def _commanding(self) -> bool:
+        return self._active and not self.settings.shadow
+
     def _reject(self, what: str, reason: Exception) -> None:
         self._account.counts['rejected'] += 1
         self._warnings.warn(what, f'not used: {reason}')
@@ -358,6 +363,8 @@ class PolicyNode(ManagedNode):
         """Return what the guard is told of this node."""
         if not self._active:
             return WARN, 'inactive'
+        if not self._commanding:
+            return OK, 'in shadow mode'
         fault = self._safety.fault
         return (OK, 'driving') if fault is None else (ERROR, fault.reason)
 

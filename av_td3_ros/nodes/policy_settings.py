@@ -26,6 +26,9 @@ class PolicySettings:
     autostart: bool = setting(True, 'configure and activate without being asked')
     training: bool = setting(
         False, 'drive training episodes and send experience; otherwise drive the route given')
+    shadow: bool = setting(
+        False, 'command nobody: what the policy decides goes to shadow/vehicle_control_cmd, as it '
+        'is, without watchdogs and limits; for a bag that is replayed, or beside who drives')
     explore: bool = setting(True, 'add exploration noise while training')
     checkpoint: str = setting(
         '', 'checkpoint file to drive with; empty waits for weights from the training node')

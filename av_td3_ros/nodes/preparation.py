@@ -32,6 +32,9 @@ class Prepared(NamedTuple):
 def prepare(settings: PolicySettings, logger: Any) -> Prepared:
     """Load and verify what the settings name; raise SettingsError with one sentence otherwise."""
     policy, task, plans = Policy(), settings.task, None
+    if settings.shadow and settings.training:
+        raise SettingsError('shadow: who commands nobody has nothing to learn from; training is '
+                            'for a policy that drives')
     try:
         if settings.checkpoint:
             info = policy.load_checkpoint(settings.checkpoint)

@@ -27,16 +27,20 @@ class SafeCommands:
     The one place from which commands go out.
 
     ``drop`` is called when a fault begins, to forget what was built on the inputs before; ``told``
-    after every change, to have it said.
+    after every change, to have it said. With ``shadow`` they go where no vehicle listens, as the
+    driver decides them: no safe stop, no gate.
     """
 
     def __init__(self, node: LifecycleNode, safety: Safety, account: Account,
-                 warnings: Warnings, *, drop: Callable[[], None], told: Callable[[], None]
-                 ) -> None:
+                 warnings: Warnings, *, drop: Callable[[], None], told: Callable[[], None],
+                 shadow: bool = False) -> None:
         self._node, self._safety, self._account = node, safety, account
         self._warnings, self._drop, self._told = warnings, drop, told
-        self._publisher = node.create_lifecycle_publisher(
-            CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM)
+        self._shadow = shadow
+        make = node.create_lifecycle_publisher
+        self._publisher = (
+            make(CarlaEgoVehicleControl, 'shadow/vehicle_control_cmd', qos.STREAM) if shadow
+            else make(CarlaEgoVehicleControl, 'vehicle_control_cmd', qos.STREAM))
         self.start()
 
     def start(self) -> None:
@@ -62,11 +66,14 @@ class SafeCommands:
     def publish(self, control: Control) -> None:
         """Send the driver's command for the picture that is answered."""
         stamp, arrival = self._answering
-        self._publisher.publish(make_control(self._safety.command(control, stamp), stamp))
+        given = control if self._shadow else self._safety.command(control, stamp)
+        self._publisher.publish(make_control(given, stamp))
         self._account.commanded(time.monotonic() - arrival)
 
     def may_drive(self, stamp: int) -> bool:
         """Whether a tick is the driver's to answer, and not one of a safe stop."""
+        if self._shadow:
+            return True
         self.heed()
         # A stop that is just over may have answered this one before its picture came. Late
         # pictures of a drive without faults are answered still.
@@ -75,6 +82,8 @@ class SafeCommands:
     def heed(self) -> None:
         """Stop where the watchdogs say so, and let go where they do not any more."""
         safety, fault = self._safety, self._safety.fault
+        if self._shadow:
+            return
         if safety.changed():
             begun = safety.watchdogs.latest
             self._drop()
@@ -94,6 +103,8 @@ class SafeCommands:
 
     def farewell(self, last: int) -> None:
         """Brake, and see that it is heard: with the publisher gone it would be lost."""
+        if self._shadow:
+            return
         stamp = max(self._safety.watchdogs.newest, last, 0)
         self._publisher.publish(make_control(
             self._safety.command(FULL_BRAKE, stamp, urgent=True), stamp))
