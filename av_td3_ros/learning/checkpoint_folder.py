@@ -30,7 +30,8 @@ LATEST = 'latest'
 SUFFIX = '.pth'
 _EVALUATIONS = 'evaluations.json'
 _ATTEMPTS = 5
-_NUMBERED = re.compile(r'td3_(\d{1,18})\.pth')
+# What numbered() makes, and no name that somebody might give, such as td3_10000.
+_NUMBERED = re.compile(r'td3_(\d{9}|[1-9]\d{9,17})\.pth')
 
 
 @dataclasses.dataclass(frozen=True)

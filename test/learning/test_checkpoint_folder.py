@@ -131,6 +131,15 @@ def test_links_stay_inside(tmp_path):
         folder.save(flat_agent(), 'latest')
 
 
+def test_retention_leaves_alone_what_it_did_not_number(tmp_path):
+    folder, agent = CheckpointFolder(tmp_path, RetentionSettings(1, 0, 0)), flat_agent()
+    named = {'td3_10000.pth', 'td3_5.pth', 'td3_0000000001.pth', 'td3_10k.pth'}
+    for name in named:      # also files of other programs, put there to be loaded
+        agent.save_checkpoint(tmp_path / name)
+    save_series(folder, agent, 3)
+    assert {path.name for path in folder.newest_first()} == named | {'td3_000000003.pth'}
+
+
 def test_leftovers_of_the_dead_go_and_of_the_living_stay(tmp_path):
     (tmp_path / '.a.pth.0123456789ab.tmp').write_bytes(b'half')
     living = tmp_path / '.b.pth.cdef01234567.tmp'
