@@ -80,7 +80,7 @@ def driving_rows(table, ros, folder, scale):
                       ('policy_node SIGSTOPped', signal.SIGSTOP)):
         table.row(name, 'brake within 0.3 s, handed back', lambda how=how: rows.policy_dies(
             rig, how), lambda f: f['brake_s'] <= bound['policy'])
-    if table.wants('malformed'):
+    if table.wants('malformed images'):
         rig.image_publisher = rows.image_publisher(rig)
     table.row('malformed images', 'no crash, no command from them',
               lambda: rows.malformed(rig, times(scale, 10_000, 50)),

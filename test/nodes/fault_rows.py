@@ -67,7 +67,9 @@ def input_fault(rig, name):
     # No throttle before so many good inputs.
     braked = next(number for number, command in enumerate(rig.commands[first:])
                   if command.throttle > 0.0)
-    assert braked >= GOOD_INPUTS, f'only {braked} commands to brake after the fault'
+    # Those that waited in a process that hung come at once, several to one command.
+    least = GOOD_INPUTS if isinstance(how, str) else GOOD_INPUTS // 2
+    assert braked >= least, f'only {braked} commands to brake after the fault'
     return {'brake_s': round(brake, 3), 'word': word,
             'driving_again_s': round(time.monotonic() - healed, 3)}
 
