@@ -8,7 +8,7 @@ import os
 from typing import Any, Callable, NamedTuple
 
 from rclpy.exceptions import NameValidationException
-from rclpy.validate_topic_name import validate_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from av_td3_ros.driving.start import Plan
 from av_td3_ros.driving.task import TaskSettings, trained_task
@@ -48,8 +48,16 @@ def prepare(settings: PolicySettings, logger: Any) -> Prepared:
             plans = file_plans(settings.routes_file)
         if settings.training and settings.town and not os.path.isfile(settings.town):
             raise SettingsError(f'town: {settings.town} is no file')
-        for name in (settings.trainer, settings.camera, settings.guard):
-            validate_topic_name(name)
-    except (CheckpointError, PolicyRefused, SettingsError, NameValidationException) as error:
+        for parameter in ('trainer', 'camera', 'guard'):
+            _check_name(parameter, getattr(settings, parameter))
+    except (CheckpointError, PolicyRefused, SettingsError) as error:
         raise SettingsError(' '.join(str(error).split())) from None
     return Prepared(policy, task, plans)
+
+
+def _check_name(parameter: str, name: str) -> None:
+    """Raise SettingsError, naming the parameter, unless topics can be made beneath ``name``."""
+    try:
+        validate_full_topic_name(name if name.startswith('/') else f'/{name}')
+    except NameValidationException as error:
+        raise SettingsError(f'{parameter}: {error}') from None
