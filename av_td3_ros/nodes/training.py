@@ -54,7 +54,7 @@ class TrainingNode(Node):
         super().__init__('av_td3_trainer')
         self._tell_logging()
         self.settings = s = declare(self, TrainingNodeSettings, self._on_parameters)
-        self._root = Path(s.checkpoint_dir).expanduser()
+        self._root = _path('checkpoint_dir', s.checkpoint_dir)
         try:
             self._folder = CheckpointFolder(self._root, s.retention)
             self._learner = Learner(
@@ -107,7 +107,7 @@ class TrainingNode(Node):
                     'another checkpoint_dir') from None
         if s.checkpoint:
             try:
-                self._learner.start_from(Path(s.checkpoint).expanduser())
+                self._learner.start_from(_path('checkpoint', s.checkpoint))
             except CheckpointError as error:
                 raise SettingsError(f'checkpoint: {error}') from None
             log.info(f'starts from {s.checkpoint}, iteration {self._learner.agent.total_it}')
@@ -117,7 +117,7 @@ class TrainingNode(Node):
     def _make_record(self) -> TrainingRecord | None:
         folder = self.settings.log_dir
         try:
-            return TrainingRecord(Path(folder).expanduser(), self._learner) if folder else None
+            return TrainingRecord(_path('log_dir', folder), self._learner) if folder else None
         except (EventFileError, OSError) as error:
             raise SettingsError(f'log_dir {folder}: {error}; empty writes none') from None
 
@@ -378,6 +378,13 @@ class _RosHandler(logging.Handler):
             logger.warning(text)
         else:
             logger.info(text)
+
+
+def _path(parameter: str, given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f'{parameter} {given}: {error}') from None
 
 
 def main(args: Any = None) -> int:

@@ -17,6 +17,7 @@ from av_td3_ros.driving.episode import Ending
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.nodes import training
 from av_td3_ros.ros import weights
+from av_td3_ros.settings import SettingsError
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 
@@ -244,3 +245,8 @@ def test_what_fails_after_its_answer_was_given_is_logged(monkeypatch, name):
         written = job
     written.set_exception(CheckpointError('ENOSPC'))
     assert len(logged) == 2 and 'has failed: ENOSPC' in logged[1]
+
+
+def test_a_home_that_nobody_has_is_said_with_its_parameter():
+    with pytest.raises(SettingsError, match='^log_dir ~nobody-here/x: '):
+        training._path('log_dir', '~nobody-here/x')
