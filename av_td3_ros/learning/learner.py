@@ -101,6 +101,7 @@ class Learner:
         self.transitions = 0
         self.demonstrations = 0
         self._demonstrated = 0
+        self._mistakes: set[int] = set()
         self._owed = 0.0
 
     def begin(self, stream: int, frame: np.ndarray, vector: np.ndarray) -> None:
@@ -120,19 +121,24 @@ class Learner:
             self.observer.added(stream, reward, terminated, truncated)
 
     def demonstrate(self, stream: int, action: np.ndarray, reward: float, terminated: bool,
-                    truncated: bool, frame: np.ndarray, vector: np.ndarray) -> None:
+                    truncated: bool, frame: np.ndarray, vector: np.ndarray, *,
+                    exemplary: bool = True) -> None:
         """
         Take a transition of a driver that is worth imitating, as :meth:`add` takes the policy's.
 
+        One that is not ``exemplary``, a mistake, is learned from and not imitated.
         No update becomes due. All demonstrations come before the first transition of
         :meth:`add`; they stay in the replay memory until it is full.
         """
         if self.transitions > self.demonstrations:
             raise RuntimeError('demonstrations come before other experience')
+        row = self.replay.head
         self.replay.add(stream, action, reward, terminated, truncated, frame, vector)
         self.transitions += 1
         self.demonstrations += 1
         self._demonstrated = self.replay.head
+        if not exemplary:
+            self._mistakes.add(row)
 
     def owe(self, updates: int) -> None:
         """Make so many updates due, beside those that experience brings."""
@@ -169,12 +175,17 @@ class Learner:
         """Make one update that was due; return its losses and norms."""
         self._owed -= 1.0
         batch = self.replay.sample(self.settings.algorithm.batch_size)
-        demonstrated = torch.from_numpy(batch.rows < self._demonstrated) \
-            if self._demonstrated and batch.rows is not None else None
-        report = self.agent.update(batch, demonstrated=demonstrated)
+        report = self.agent.update(batch, demonstrated=self._worth_imitating(batch.rows))
         if self.observer is not None:
             self.observer.updated(report, batch)
         return report
+
+    def _worth_imitating(self, rows: np.ndarray | None) -> torch.Tensor | None:
+        """Return which of the replay memory's rows are demonstrations and no mistakes, (B,)."""
+        if not self._demonstrated or rows is None:
+            return None
+        return torch.tensor([row < self._demonstrated and row not in self._mistakes
+                             for row in rows.tolist()])
 
     def forgive(self, most: float) -> int:
         """
@@ -190,7 +201,7 @@ class Learner:
         """Return what belongs into a checkpoint beside agent and replay, as plain types."""
         return {'transitions': self.transitions, 'owed': self._owed,
                 'actor_starts': self.agent.actor_starts, 'demonstrations': self.demonstrations,
-                'demonstrated': self._demonstrated}
+                'demonstrated': self._demonstrated, 'mistakes': sorted(self._mistakes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned."""
@@ -200,6 +211,7 @@ class Learner:
         # Files of earlier versions have no demonstrations.
         self.demonstrations = int(state.get('demonstrations', 0))
         self._demonstrated = int(state.get('demonstrated', 0))
+        self._mistakes = set(map(int, state.get('mistakes', ())))
 
     def parts(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a checkpoint of this learner holds beside the agent, by its names there."""

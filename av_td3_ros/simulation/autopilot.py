@@ -30,8 +30,8 @@ class Autopilot:
         self._route = route
         self._distance: float | None = None
 
-    def drive(self, world: World) -> Control:
-        """Return the command for the next tick."""
+    def drive(self, world: World, mind_others: bool = True) -> Control:
+        """Return the command for the next tick; as if there were no other cars, where asked."""
         state, route = world.state, self._route
         position = route.locate(state.pose, near=self._distance)
         self._distance = position.distance
@@ -45,7 +45,8 @@ class Autopilot:
         vehicle = world.ego.settings
         # Steer is positive to the right, curvature to the left.
         steer = -math.atan(vehicle.wheelbase * curvature) / vehicle.max_steer_angle
-        limit = min(_CRUISE, self._bend_limit(position.distance), self._gap_limit(world),
+        limit = min(_CRUISE, self._bend_limit(position.distance),
+                    self._gap_limit(world) if mind_others else _CRUISE,
                     math.sqrt(2.0 * _BRAKING * max(left - 1.0, 0.0)))
         effort = 0.5 * (limit - speed)
         return Control(throttle=min(max(effort, 0.0), 0.7), brake=min(max(-effort, 0.0), 1.0),

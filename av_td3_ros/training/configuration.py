@@ -54,6 +54,10 @@ class DemonstrationSettings:
     noise: float = setting(
         0.2, 'standard deviation of the noise on its actions, so that mistakes and how to make up '
         'for them are among them', ge=0.0, le=1.0)
+    lapses: float = setting(
+        0.0, 'share of the time in which it does not mind other cars, for seconds on end, so that '
+        'coming too close to them and how to get away are among them; what it does in these is '
+        'learned from and not imitated', ge=0.0, le=0.9)
     updates: int = setting(
         3000, 'updates with the demonstrations alone, before the policy drives', ge=0)
 

@@ -149,14 +149,18 @@ class Trainer:
         wanted, learner = self.settings.demonstrations, self.run.learner
         if learner.transitions >= wanted.transitions > learner.demonstrations:
             raise RunError(f'{self.run.folder} was begun without demonstrations')
-        experts = {world.stream: Expert(world.env) for world in self.worlds.worlds}
+        experts = {world.stream: Expert(world.env, wanted.lapses)
+                   for world in self.worlds.worlds}
 
         def drive(world: World, observation: Observation) -> np.ndarray:
             return world.exploration.disturb(experts[world.stream].act(observation), wanted.noise)
 
+        def take(stream: int, *step: Any) -> None:
+            learner.demonstrate(stream, *step, exemplary=experts[stream].exemplary)
+
         begun = learner.demonstrations
         while learner.demonstrations < wanted.transitions and not self._stop:
-            self._round(wanted.transitions, drive, learner.demonstrate)
+            self._round(wanted.transitions, drive, take)
         if learner.demonstrations > begun and not self._stop:
             learner.owe(wanted.updates)
             self.run.save()

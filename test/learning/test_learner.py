@@ -205,6 +205,32 @@ def test_demonstrations_are_marked_and_make_no_update_due():
                             np.zeros(23))
 
 
+def test_mistakes_among_demonstrations_are_learned_from_and_not_imitated(tmp_path):
+    learner = make(tmp_path, imitation=0.4)
+    frame, vector = np.zeros((84, 84), np.uint8), np.zeros(23)
+    learner.begin(0, frame, vector)
+    for number in range(40):
+        # The action tells which it is.
+        wrong = number % 3 == 1
+        learner.demonstrate(0, np.full(2, -0.5 if wrong else 0.5), 1.0, False, number % 13 == 12,
+                            frame, vector, exemplary=not wrong)
+        if number % 13 == 12:
+            learner.begin(0, frame, vector)
+    folder = CheckpointFolder(tmp_path / 'checkpoints')
+    folder.save(learner.agent, **learner.parts({}))
+    learner.close()
+    again = make(tmp_path, imitation=0.4)
+    again.load(folder)
+    marked = []
+    again.agent.update = lambda batch, demonstrated: marked.append((
+        demonstrated.numpy(), batch.action.numpy()[:, 0] > 0.0))
+    for _ in range(20):
+        again.update()
+    flags, good = (np.concatenate(part) for part in zip(*marked))
+    assert np.array_equal(flags, good) and 0.5 < flags.mean() < 0.8
+    again.close()
+
+
 def test_what_was_demonstrated_is_known_after_a_resume(tmp_path):
     learner = make(tmp_path, imitation=0.4)
     demonstrate(learner, 48)

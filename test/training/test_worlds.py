@@ -117,6 +117,30 @@ def test_the_expert_arrives_on_the_road_through_the_policys_actions(town):
     assert np.abs(actions).max() <= 1.0 and np.shape(actions)[1] == 2
 
 
+def test_an_expert_with_lapses_comes_too_close_and_says_which_actions_are_none_to_imitate(town):
+    def drive(lapses):
+        env = make_environment(town, settings(
+            simulation__blank_camera=True, simulation__vehicles=40,
+            simulation__traffic_speed=4.0), 0)
+        expert, found = Expert(env, lapses), []
+        for seed in range(3):
+            observation, info = env.reset(seed=seed)
+            while info['ending'] is None and info['time'] < 60.0:
+                action = expert.act(observation)
+                found.append((expert.exemplary, *action))
+                observation, _, _, _, info = env.step(action)
+        return np.array(found)
+
+    without, with_lapses = drive(0.0), drive(0.5)
+    assert without[:, 0].all()
+    share = 1.0 - with_lapses[:, 0].mean()
+    assert 0.02 < share < 0.5
+    assert np.array_equal(with_lapses, drive(0.5))
+    # It drives on where it should brake.
+    wrong, right = (with_lapses[with_lapses[:, 0] == kind, 2].mean() for kind in (0.0, 1.0))
+    assert wrong > right
+
+
 def test_the_command_drives_the_expert(capsys):
     assert main(['expert', '--routes', '1', '--lengths', '60', '90', '--town',
                  str(default_town()), '--size', '84', '84']) == 0
