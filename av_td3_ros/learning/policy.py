@@ -31,6 +31,7 @@ _MAGIC = b'AVTD3PO1'
 _ALIGN = 64
 _DTYPES = {'float32': torch.float32, 'int64': torch.int64}
 _MAX_HEADER = 1 << 20
+_MAX_DIMENSIONS = 8
 
 
 class PolicyRefused(ValueError):
@@ -149,15 +150,21 @@ def _unpack(packed: Any) -> tuple[PolicyInfo, dict[str, torch.Tensor]]:
                     for name, dtype, shape in header.pop('tensors')]
         info = PolicyInfo(**header)
         info = info._replace(image_shape=tuple(info.image_shape))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PolicyRefused(f"the policy's header is malformed: {error}") from None
+        if any(len(shape) > _MAX_DIMENSIONS for _, _, shape in declared):
+            raise ValueError('a tensor has too many dimensions')
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError,
+            RecursionError) as error:
+        # In ASCII: what a header quotes may be no text that a log or a message can carry.
+        said = ascii(str(error)[:80])[1:-1]
+        raise PolicyRefused(f"the policy's header is malformed: {said}") from None
     start, end = _aligned(len(_MAGIC) + 4 + length), len(data) - 4
     state: dict[str, torch.Tensor] = {}
     for name, dtype, shape in declared:
         count = int(np.prod([max(size, 0) for size in shape], dtype=object)) if shape else 1
         size = count * dtype.itemsize
         if start + size > end or count < 1:
-            raise PolicyRefused(f'{name[:80]} of shape {list(shape)} is not in the policy')
+            raise PolicyRefused(f'{name[:80]!a} of shape {str(list(shape))[:80]} is not in the '
+                                'policy')
         state[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=start).view(shape)
         start += _aligned(size)
     if start != end:
@@ -198,7 +205,7 @@ def _build(info: PolicyInfo, state: Mapping[str, torch.Tensor]) -> Acting:
     for name, tensor in state.items():
         part, _, entry = name.partition('.')
         if part not in parts or not isinstance(tensor, torch.Tensor):
-            raise PolicyRefused(f'{name[:80]} is no tensor of a policy')
+            raise PolicyRefused(f'{name[:80]!a} is no tensor of a policy')
         parts[part][entry] = tensor
     biases = [parts['actor'].get(f'fc{number}.bias') for number in range(1, len(state) + 1)]
     sizes = [len(bias) for bias in biases if bias is not None and bias.dim() == 1]
@@ -217,7 +224,7 @@ def _build(info: PolicyInfo, state: Mapping[str, torch.Tensor]) -> Acting:
         own = {} if network is None else network.state_dict()
         odd = sorted(set(own) ^ set(parts[part]))
         if odd:
-            raise PolicyRefused(f'{part}.{odd[0][:80]} is missing or surplus')
+            raise PolicyRefused(f'{part}.{ascii(odd[0][:80])[1:-1]} is missing or surplus')
         for name, like in own.items():
             tensor = parts[part][name]
             if tensor.shape != like.shape or tensor.dtype != like.dtype:
@@ -237,13 +244,13 @@ def _check_info(info: PolicyInfo) -> None:
     for name, (low, high) in counts.items():
         value = getattr(info, name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise PolicyRefused(f'{name} is {str(value)[:40]}')
+            raise PolicyRefused(f'{name} is {ascii(value)[:40]}')
     if not isinstance(info.max_action, (int, float)) or not 0.0 < info.max_action < 1e6:
-        raise PolicyRefused(f'max_action is {str(info.max_action)[:40]}')
+        raise PolicyRefused(f'max_action is {ascii(info.max_action)[:40]}')
     if info.architecture is None:
         return
-    if info.architecture not in ENCODERS:
-        raise PolicyRefused(f'there is no encoder {str(info.architecture)[:40]!r}')
+    if not isinstance(info.architecture, str) or info.architecture not in ENCODERS:
+        raise PolicyRefused(f'there is no encoder {str(info.architecture)[:40]!a}')
     if len(info.image_shape) != 2 or not all(
             isinstance(side, int) and 36 <= side <= 4096 for side in info.image_shape):
-        raise PolicyRefused(f'image_shape is {str(info.image_shape)[:40]}')
+        raise PolicyRefused(f'image_shape is {ascii(info.image_shape)[:40]}')

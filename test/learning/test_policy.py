@@ -3,7 +3,11 @@
 """The policy alone: exact, quick to load, whole or not at all; and ``inspect_checkpoint``."""
 
 import json
+import math
 import random
+import struct
+import time
+import zlib
 
 from agents import flat_agent, image_agent, learn
 import numpy as np
@@ -96,6 +100,57 @@ def test_damaged_policies_change_nothing():
     with pytest.raises(PolicyRefused, match='actor.fc'):
         policy.load(export_policy(agent))
     assert np.array_equal(policy.act(observation(agent)), expected)
+
+
+def with_header(packed, text):
+    """Return exported bytes with another header, and a checksum that is right."""
+    length, = struct.unpack_from('<I', packed, 8)
+    start = -(-(12 + length) // 64) * 64
+    data = packed[:8] + struct.pack('<I', len(text)) + text
+    data += bytes(-len(data) % 64) + packed[start:-4]
+    return data + struct.pack('<I', zlib.crc32(data))
+
+
+def changed_header(packed, **changes):
+    length, = struct.unpack_from('<I', packed, 8)
+    return {**json.loads(packed[12:12 + length]), **changes}
+
+
+ABSURD = [math.inf, -math.inf, math.nan, 1e308, -1, 0, 1 << 62, 10 ** 400, True, None, '', 'x',
+          '\ud800', [], [[]], {}, [math.inf], [1e308] * 50000, [[[1]]], ['9' * 5000], 'float32']
+
+
+def test_absurd_headers_with_a_right_checksum_are_refused():
+    agent, policy = flat_agent(), Policy()
+    packed = export_policy(agent, 3)
+    policy.load(packed)
+    # The helper makes what is taken.
+    assert Policy().load(with_header(packed, json.dumps(changed_header(packed)).encode())) \
+        == policy.info
+    headers = [b'[' * 900_000, b'{"a":' * 150_000, b'', b'null', b'[]', b'\xff\xfe', b'Infinity',
+               b'{"tensors": 3}', b'9' * 100_000]
+    good = changed_header(packed)
+    for name in (*good, 'surplus'):
+        headers += [json.dumps({**good, name: bad}).encode() for bad in ABSURD
+                    if not (name == 'max_action' and bad is True)]
+    for place in range(3):
+        for bad in ABSURD:
+            tensors = [list(tensor) for tensor in good['tensors']]
+            tensors[0][place] = bad
+            headers.append(json.dumps({**good, 'tensors': tensors}).encode())
+    begun, taken = time.process_time(), []
+    for header in headers:
+        try:
+            taken.append(Policy().load(with_header(packed, header)))
+        except PolicyRefused as error:
+            str(error).encode()     # it can be logged
+            assert len(str(error)) < 300
+    # Values that say the same, or nothing that a flat state needs.
+    assert len(taken) < 40 and time.process_time() - begun < 30.0
+    for info in taken:
+        assert info._replace(version=0, total_it=0, max_action=1.0, input_channels=0,
+                             image_shape=()) == policy.info._replace(
+            version=0, total_it=0, max_action=1.0, input_channels=0, image_shape=())
 
 
 @pytest.mark.parametrize('bad', [
