@@ -37,10 +37,14 @@ A command that is not finite or out of range is braked for at once. One whose st
 ``max_age`` of simulation time (a driver that repeats itself) counts as silence; one with no stamp
 is judged by its arrival.
 
-A silent driver is only braked for when there is something to brake: a moving car. A driver that
+A silent driver is only braked for when there is something to brake: a moving car. A speed that
+was heard more than ten ticks ago says nothing of now: unknown counts as moving. A driver that
 stopped the car and said goodbye is left in peace, and one that never drove (the autopilot, a
 person at the manual controls) is not the guard's to judge: it arms with the first good command,
 and yields while the autopilot is on or someone else holds the override.
+
+**A clock that is set back** is another simulation, in which nobody drove yet, or the same one
+under a car that moves. Which of both the speed tells: the guard stays armed until the car stands.
 
 **Braking** sends the override and then one brake command a tick, no faster than real time, so
 that a waiting simulation neither stalls nor races. Steering stays as it was last applied: the
@@ -117,6 +121,7 @@ _SETTLING = 0.05    # s
 _RESEND = 0.02      # s between brake commands while settling
 _PACE = 0.05        # s between brake commands after that
 _ALIVE = 0.15       # s; three beats
+_SPEED_TICKS = 10   # after which a speed that was not heard again is not known any more
 _AHEAD = 0.25       # s that a command may be stamped ahead of the newest vehicle status seen
 
 
@@ -138,6 +143,8 @@ class Guard:
         self._sim = 0                   # newest simulation time seen, ns
         self._tick_at = -math.inf       # when it was seen
         self._speed = math.inf          # unknown is as good as fast
+        self._speed_ticks = 0           # ticks since it was heard
+        self._carried = False           # armed by a drive before the clock was set back
         self._steer = 0.0               # of the last good command
         self._heard = -math.inf         # when that came
         self._beat: Optional[float] = None      # when the driver's heartbeat came last
@@ -164,7 +171,7 @@ class Guard:
             self.refused += 1
             return
         self._bad = ''
-        self._heard, self._ticks = now, 0
+        self._heard, self._ticks, self._carried = now, 0, False
         self._good += 1
         if self.state is not State.BRAKING:
             self._steer = steer
@@ -174,16 +181,31 @@ class Guard:
     def tick(self, stamp: int, now: float) -> None:
         """Note that the simulation reached a time."""
         if stamp < self._sim:
-            # Another simulation: nobody drove in it yet, and a latched override reaches it too.
-            self._release = self.state is State.BRAKING
-            speed = self._speed
-            self._forget()
-            self._speed = speed
-            self.state = State.YIELDING if self.state is State.YIELDING else State.IDLE
+            self._set_back(now)
         elif stamp > self._sim:
             self._ticks += 1
             self._answered = False
+            self._speed_ticks += 1
+            if self._speed_ticks > _SPEED_TICKS:
+                self._speed = math.inf
         self._sim, self._tick_at = stamp, now
+
+    def _set_back(self, now: float) -> None:
+        """Forget the time before, but not that a car moves."""
+        speed, ticks, steer = self._speed, self._speed_ticks, self._steer
+        self._forget()
+        self._speed, self._speed_ticks = speed, ticks
+        if self.state in (State.WATCHING, State.BRAKING):
+            self._heard, self._steer, self._carried = now, steer, True
+            self._let_go_where_it_stands()
+
+    def _let_go_where_it_stands(self) -> None:
+        if self._carried and self._speed <= self.settings.standstill_speed:
+            self._carried = False
+            if self.state is not State.YIELDING:
+                # A latched override reaches a new simulation too.
+                self._release = self.state is State.BRAKING
+                self.state, self._heard = State.IDLE, -math.inf
 
     def heartbeat(self, now: float) -> None:
         """Note that the driver's process lives."""
@@ -196,10 +218,12 @@ class Guard:
     def speed(self, speed: float) -> None:
         """Note the vehicle's speed in m/s, of either sign."""
         self._speed = abs(speed) if math.isfinite(speed) else math.inf
+        self._speed_ticks = 0
+        self._let_go_where_it_stands()
 
     def simulation(self, *, synchronous: bool, running: bool) -> None:
-        """Note what ``/carla/status`` says."""
-        self._synchronous, self._running = synchronous, running
+        """Note what ``/carla/status`` says; only a synchronous simulation can be paused."""
+        self._synchronous, self._running = synchronous, running or not synchronous
 
     def other_override(self, on: bool) -> None:
         """Note that someone else switched the manual override."""

@@ -17,7 +17,7 @@ class Scene:
     def __init__(self, **settings):
         self.guard = Guard(GuardSettings(**settings))
         self.now, self.sim, self.orders = 100.0, 0, []
-        self.guard.speed(8.0)
+        self.speed = 8.0        # m/s; None where the speedometer is silent
 
     def take(self):
         order = self.guard.step(self.now)
@@ -27,6 +27,8 @@ class Scene:
     def tick(self):
         self.sim += TICK
         self.guard.tick(self.sim, self.now)
+        if self.speed is not None:
+            self.guard.speed(self.speed)
         self.take()
 
     def command(self, steer=0.1, stamp=None):
@@ -88,13 +90,13 @@ def test_a_pause_is_no_silence():
     assert scene.guard.interventions == 0
 
 
-def test_a_pause_in_free_running_is_no_silence():
+@pytest.mark.parametrize('tick_every', [0.05, 0])
+def test_a_simulation_that_is_not_synchronous_cannot_be_paused(tick_every):
     scene = Scene()
-    scene.guard.simulation(synchronous=False, running=True)
-    scene.run(2.0)
     scene.guard.simulation(synchronous=False, running=False)
-    scene.run(60.0, tick_every=0, driving=False)
-    assert scene.guard.interventions == 0
+    scene.run(2.0)
+    scene.run(2.0, tick_every=tick_every, driving=False)
+    assert scene.guard.interventions == 1
 
 
 def test_a_learner_that_thinks_is_no_silence():
@@ -161,18 +163,35 @@ def test_a_stalled_simulation_is_nobodys_fault_unless_the_world_may_move():
 def test_a_standing_car_is_left_in_peace():
     scene = Scene()
     scene.run(2.0)
-    scene.guard.speed(0.02)
+    scene.speed = 0.02
     scene.run(30.0, driving=False)
     assert scene.guard.interventions == 0
-    scene.guard.speed(-0.5)
+    scene.speed = -0.5
     scene.run(0.1, driving=False)
     assert scene.guard.interventions == 1
+
+
+def test_a_speed_heard_long_ago_says_nothing_of_now():
+    scene = Scene()
+    scene.speed = 0.0
+    scene.run(1.0)
+    scene.speed = None
+    scene.run(1.0)      # the driver drives off, with a speedometer that is silent
+    scene.run(0.5, driving=False)
+    assert scene.guard.interventions == 1
+    # A few ticks are no silence.
+    scene = Scene()
+    scene.speed = 0.0
+    scene.run(1.0)
+    scene.speed = None
+    scene.run(0.45, driving=False)
+    assert scene.guard.interventions == 0
 
 
 @pytest.mark.parametrize('speed', [math.nan, math.inf, -math.inf])
 def test_an_unknown_speed_counts_as_moving(speed):
     scene = Scene()
-    scene.guard.speed(speed)
+    scene.speed = speed
     scene.run(2.0)
     scene.run(0.5, driving=False)
     assert scene.guard.interventions == 1
@@ -279,13 +298,44 @@ def test_another_simulation_is_another_story():
     scene.run(2.0)
     scene.run(1.0, driving=False)
     assert scene.guard.state is State.BRAKING
-    scene.sim = 0
+    scene.sim, scene.speed = 0, 0.0
     scene.run(5.0, driving=False)
     assert scene.guard.state is State.IDLE
     # The latched override would hold in the new one as well.
     assert scene.overrides[-1] is False
     scene.run(1.0)
     assert scene.guard.state is State.WATCHING and scene.guard.interventions == 1
+
+
+def test_a_clock_set_back_under_a_car_that_moves_leaves_the_guard_armed():
+    scene = Scene()
+    scene.run(2.0)
+    scene.sim = 0
+    scene.run(0.1, driving=False)
+    assert scene.guard.interventions == 0
+    scene.run(0.3, driving=False)
+    assert scene.guard.state is State.BRAKING and scene.orders[-1][2] == (1.0, 0.1)
+    # Set back again while it brakes: it brakes on, until the car stands.
+    scene.sim = 0
+    count = len(scene.orders)
+    scene.run(0.5, driving=False)
+    assert scene.guard.state is State.BRAKING and len(scene.orders) > count + 5
+    assert scene.overrides[-1] is True
+    scene.speed = 0.0
+    scene.run(0.5, driving=False)
+    assert scene.guard.state is State.IDLE and scene.overrides[-1] is False
+    # A driver that goes on is left alone.
+    going = Scene()
+    going.run(2.0)
+    going.sim = 0
+    going.run(5.0)
+    assert going.guard.state is State.WATCHING and going.guard.interventions == 0
+    # One that never drove is not armed by it.
+    other = Scene()
+    other.run(1.0, driving=False)
+    other.sim = 0
+    other.run(1.0, driving=False)
+    assert other.guard.state is State.IDLE and other.orders == []
 
 
 def beating(scene, seconds, *, beats=True, **how):
