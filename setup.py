@@ -88,6 +88,7 @@ setup(
             'simulator_node = av_td3_ros.nodes.simulator:main',
             'train = av_td3_ros.training.train:main',
             'training_node = av_td3_ros.nodes.training:main',
+            'visualization_node = av_td3_ros.nodes.visualization:main',
         ],
     },
 )

@@ -74,22 +74,28 @@ def vehicles(context: LaunchContext) -> list[Vehicle]:
     return [Vehicle(f'{role}_{number + 1}', number, alone=False) for number in range(int(count))]
 
 
-def arguments(configuration: str) -> list[Action]:
-    """Declare the arguments of every launch file; ``configuration`` is its file in config/."""
+def arguments(configuration: str, *, bag: bool = False) -> list[Action]:
+    """
+    Declare the arguments of every launch file; ``configuration`` is its file in config/.
+
+    With ``bag`` a bag takes the simulator's place, and the arguments of simulators are left out.
+    """
     return [
         DeclareLaunchArgument(
             'role_name', default_value='ego_vehicle',
             description='Role name of the vehicle: the topics are under /carla/<role_name>.'),
         DeclareLaunchArgument(
             'simulator', default_value='embedded', choices=['embedded', 'carla'],
-            description="What drives: 'embedded' starts the simulator that comes with the "
+            description='Whose topics the bag has, which are the same: the bag takes the '
+                        "simulator's place, so that neither is started." if bag else
+                        "What drives: 'embedded' starts the simulator that comes with the "
                         "package; 'carla' starts the CARLA ROS bridge, spawner and waypoint "
                         'publisher where they are installed, and else expects them to run.'),
-        DeclareLaunchArgument(
+        *([] if bag else [DeclareLaunchArgument(
             'town', default_value='',
             description='OpenDRIVE file, or the name of a town: for the embedded simulator one '
                         'that comes with the package (empty takes that of params_file), for '
-                        "CARLA one of its own (empty takes the bridge's)."),
+                        "CARLA one of its own (empty takes the bridge's).")]),
         DeclareLaunchArgument(
             'params_file', default_value=str(share_directory() / 'config' / configuration),
             description='YAML file with the parameters of all nodes.'),
@@ -97,16 +103,21 @@ def arguments(configuration: str) -> list[Action]:
             'use_sim_time', default_value='true', choices=BOOLEANS,
             description="Whether the nodes take the simulator's time from /clock."),
         DeclareLaunchArgument(
+            'visualize', default_value='false', choices=BOOLEANS,
+            description='Whether to start a node beside that draws what the policy sees and does '
+                        'while somebody subscribes to its topics.'),
+        DeclareLaunchArgument(
             'log_level', default_value='info', choices=LOG_LEVELS,
             description='Lowest severity that the nodes log.'),
-        *launch_carla.arguments(),
+        *([] if bag else launch_carla.arguments()),
     ]
 
 
 def describe(configuration: str, own_arguments: list[Action],
-             graph: Callable[[LaunchContext], list[Action]]) -> LaunchDescription:
+             graph: Callable[[LaunchContext], list[Action]], *, bag: bool = False
+             ) -> LaunchDescription:
     """Put a launch description together; ``graph`` returns the nodes once the values are known."""
-    declared = [*arguments(configuration), *own_arguments]
+    declared = [*arguments(configuration, bag=bag), *own_arguments]
 
     def start(context: LaunchContext) -> list[Action]:
         refuse_unknown(context, [argument.name for argument in declared])
@@ -226,9 +237,27 @@ def guard(context: LaunchContext, vehicle: Vehicle | None = None) -> Action:
                  respawn=True, respawn_delay=0.5)
 
 
+def visualization(context: LaunchContext, vehicle: Vehicle | None = None) -> list[Action]:
+    """Return the vehicle's visualization node, where it is asked for; its end ends nothing."""
+    if value(context, 'visualize') != 'true':
+        return []
+    vehicle = vehicle or Vehicle(value(context, 'role_name'))
+    # It goes by the stamps of what it shows: with a clock it would wake up at every tick.
+    return [_node(context, Node, executable='visualization_node', name='av_td3_visualization',
+                  namespace=vehicle.namespace, parameters={'use_sim_time': False},
+                  remappings=vehicle.remappings)]
+
+
 def _lasting(vehicle: Vehicle) -> dict[str, Any]:
     """Have the only vehicle end the launch with it; of several, one comes back by itself."""
     return {'needed': True} if vehicle.alone else {'respawn': True, 'respawn_delay': 2.0}
+
+
+def player(context: LaunchContext, **parameters: Any) -> Action:
+    """Return the player of a bag, whose end is the launch's."""
+    # The source of the clock cannot wait for it.
+    return _node(context, Node, executable='player_node', name='av_td3_player', namespace='',
+                 parameters={**parameters, 'use_sim_time': False}, needed=True)
 
 
 def trainer(context: LaunchContext, **parameters: Any) -> Action:

@@ -29,6 +29,7 @@ def graph(context):
         *common.simulator(context),
         common.policy(context, training=False, checkpoint=str(checkpoint)),
         common.guard(context),
+        *common.visualization(context),
     ]
     if common.value(context, 'learn') == 'true':
         nodes.append(common.trainer(context, checkpoint=str(checkpoint), resume=False))

@@ -35,5 +35,6 @@ def graph(context):
     for vehicle in common.vehicles(context):
         nodes += [*common.simulator(context, vehicle),
                   common.policy(context, vehicle, training=True),
-                  common.guard(context, vehicle)]
+                  common.guard(context, vehicle),
+                  *common.visualization(context, vehicle)]
     return nodes

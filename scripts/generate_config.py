@@ -24,6 +24,7 @@ from av_td3_ros.driving.guard import GuardSettings  # noqa: E402
 from av_td3_ros.nodes.policy_settings import PolicySettings  # noqa: E402
 from av_td3_ros.nodes.simulator import SimulatorSettings  # noqa: E402
 from av_td3_ros.nodes.training_settings import TrainingNodeSettings  # noqa: E402
+from av_td3_ros.nodes.visualization_settings import VisualizationSettings  # noqa: E402
 from av_td3_ros.settings import Declaration, declarations  # noqa: E402
 from av_td3_ros.training.configuration import RunSettings  # noqa: E402
 
@@ -44,11 +45,13 @@ HEAD = """\
 # the run without ROS has the nodes' own sections, which it reads from theirs.
 POLICY, TRAINER = '/**/av_td3_policy', '/av_td3_trainer'
 SIMULATOR, GUARD, TRAIN = '/carla_ros_bridge', '/**/av_td3_guard', '/**/av_td3_train'
+VISUALIZATION = '/**/av_td3_visualization'
 NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
     POLICY: ('drives the vehicle with the policy', PolicySettings, ()),
     TRAINER: ('learns from the experience', TrainingNodeSettings, ()),
     SIMULATOR: ('the embedded simulator, for simulator:=embedded', SimulatorSettings, ()),
     GUARD: ('brakes when commands stop', GuardSettings, ()),
+    VISUALIZATION: ('draws what the policy sees, for visualize:=true', VisualizationSettings, ()),
     TRAIN: ('training without ROS (executable train), beside what the nodes above have',
             RunSettings, ('simulation', 'curriculum', 'demonstrations', 'evaluation')),
 }
@@ -67,13 +70,14 @@ _LEARNING = {'algorithm.discount': 0.98, 'algorithm.n_step': 3, 'algorithm.learn
 FILES: dict[str, dict[str, Any]] = {
     'training.yaml': {
         'title': 'Training: the car drives episodes, and learns from them.',
-        'launch': 'training.launch.py', 'nodes': (POLICY, TRAINER, SIMULATOR, GUARD, TRAIN),
+        'launch': 'training.launch.py',
+        'nodes': (POLICY, TRAINER, SIMULATOR, GUARD, VISUALIZATION, TRAIN),
         'values': {POLICY: {'training': True, 'lockstep': True, **_GUARDED, **_TASK,
                             **_EXPLORATION},
                    TRAINER: {'lockstep': True, **_LEARNING}, SIMULATOR: _WAITING}},
     'driving.yaml': {
         'title': 'Driving: the car follows the route that it is given, and learns nothing.',
-        'launch': 'driving.launch.py', 'nodes': (POLICY, SIMULATOR, GUARD),
+        'launch': 'driving.launch.py', 'nodes': (POLICY, SIMULATOR, GUARD, VISUALIZATION),
         'values': {POLICY: {'training': False, **_GUARDED, **_TASK}, SIMULATOR: _WAITING}},
 }
 

@@ -4,7 +4,8 @@
 The rooms keep apart: who may import whom, and who may know ROS, a network or CARLA.
 
     nodes -> ros -> {driving, learning, simulation, setup_check}; simulation -> driving;
-    evaluation -> {driving, learning}; training -> {driving, learning, simulation}
+    evaluation -> {driving, learning}; visualization -> {driving, learning};
+    training -> {driving, learning, simulation}
 """
 
 import ast
@@ -25,14 +26,16 @@ ARROWS = {
     'learning': set(),
     'simulation': {'driving'},
     'evaluation': {'driving', 'learning'},
-    'training': {'driving', 'learning', 'simulation', 'evaluation'},
+    'training': {'driving', 'learning', 'simulation', 'evaluation', 'visualization'},
     'setup_check': set(),
+    'visualization': {'driving', 'learning'},
     'ros': {'driving', 'learning', 'simulation', 'setup_check'},
-    'nodes': {'ros', 'driving', 'learning', 'simulation', 'setup_check'},
+    'nodes': {'ros', 'driving', 'learning', 'simulation', 'setup_check', 'visualization',
+              'evaluation'},
     'launch_common': {'launch_carla'},
     'launch_carla': {'carla_objects'},
     'carla_objects': set(),
-    'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation'},
+    'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation', 'visualization'},
 }
 # What is not ours and only some rooms may know.
 ROS = (r'rclpy|cv_bridge|tf2\w*|ament\w*|rosidl\w*|rosbag2\w*|launch|launch_ros|std_srvs|'

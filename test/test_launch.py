@@ -211,6 +211,13 @@ def test_several_vehicles_have_worlds_of_their_own_and_one_trainer():
                 '/carla/world_info': f'{own}/world/world_info'}
 
 
+@pytest.mark.parametrize('name', ['driving.launch.py', 'training.launch.py'])
+def test_what_is_watched_is_drawn_by_a_node_beside(name):
+    context, actions = graph(name, visualize='true')
+    started = full_names(context, actions)
+    assert '/carla/ego_vehicle/av_td3_visualization' in started
+
+
 def test_one_vehicle_has_the_bridges_own_names():
     context, actions = graph('training.launch.py')
     started = full_names(context, actions)

@@ -26,7 +26,6 @@ from std_msgs.msg import UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 
 from av_td3_ros.demo.figures import LatencyMeter, RouteMeter
-from av_td3_ros.demo.overlay import points_ahead, Scene, View
 from av_td3_ros.demo.parameters import POLICY, ROLE, TRAINER
 from av_td3_ros.demo.routes import DemoRoute
 from av_td3_ros.demo.video import FRAMES_PER_SECOND, VideoWriter
@@ -38,6 +37,7 @@ from av_td3_ros.ros.compatibility import timed
 from av_td3_ros.ros.images import read_image
 from av_td3_ros.ros.messages import MessageError, read_control, read_odometry, read_stamp
 from av_td3_ros.simulation.camera import CameraSettings
+from av_td3_ros.visualization.overlay import points_ahead, Scene, View
 
 # CDR, little-endian: four bytes of encapsulation, then the header's stamp (sec, nanosec).
 _STAMP = struct.Struct('<4xiI')

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 import cv2
 import numpy as np
 
-from av_td3_ros.demo.overlay import draw, Scene, View
+from av_td3_ros.visualization.overlay import draw, Scene, View
 
 FRAMES_PER_SECOND = 10
 # Frames that may wait; those of 800x600 are 1.9 MB each.

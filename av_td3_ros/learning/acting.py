@@ -46,6 +46,23 @@ class Acting:
             self._state[0, :self._features] = self._encoder(self._scaled(observation['image']))[0]
         return self._actor(self._state.to(self._device))[0].cpu().numpy()
 
+    def batch(self, images: torch.Tensor, vector: np.ndarray) -> torch.Tensor:
+        """
+        Return the actions (B, action_dim) for images (B, channels, H, W), 0 to 255, float32.
+
+        All of them go with the one ``vector``. Raises ValueError where the policy takes no images
+        or others.
+        """
+        if self._encoder is None or images.dim() != 4 \
+                or tuple(images.shape[1:]) != (self._encoder.input_channels,
+                                               *self._encoder.image_shape):
+            raise ValueError(f'images of shape {tuple(images.shape)} do not fit the policy')
+        vector = self._checked(vector, self._vector.shape)
+        low, high = self._encoder.input_range
+        features = self._encoder((images * ((high - low) / 255.0) + low).to(self._device))
+        state = torch.from_numpy(vector).to(self._device).expand(len(images), -1)
+        return self._actor(torch.cat([features, state], dim=1)).cpu()
+
     def _scaled(self, image: Any) -> torch.Tensor:
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 \

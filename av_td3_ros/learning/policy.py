@@ -111,6 +111,17 @@ class Policy:
             raise RuntimeError('no policy was loaded')
         return self._current[0](observation)
 
+    def actions(self, images: torch.Tensor, vector: np.ndarray) -> torch.Tensor:
+        """
+        Act on several images with one vector.
+
+        The images are (B, channels, H, W) float32 from 0 to 255, the vector and the errors those
+        of :meth:`act`; the result is (B, action_dim).
+        """
+        if self._current is None:
+            raise RuntimeError('no policy was loaded')
+        return self._current[0].batch(images, vector)
+
     def load(self, packed: bytes | bytearray | memoryview | np.ndarray) -> PolicyInfo:
         """Use the policy in the bytes of :func:`export_policy`; raise :class:`PolicyRefused`."""
         info, state = _unpack(packed)

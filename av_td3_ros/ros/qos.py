@@ -5,7 +5,9 @@ Quality of service: the profile of every kind of topic, with its reason.
 
 Every endpoint of the CARLA ROS bridge is reliable: a best-effort publisher never matches its
 subscriptions, and a volatile publisher never matches a transient-local subscription. So each
-topic has one profile here that both of its ends use.
+topic has one profile here that both of its ends use, and who merely looks on too: a best-effort
+reader of a stream is no kindness to the others. With Fast DDS over shared memory (2.14), one that
+is killed costs the reliable readers a message half a second later; a reliable one costs nothing.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from sensor_msgs.msg import Image
 from stack import CAMERA, EGO, LEARNER, START, TRAINER
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
@@ -16,7 +17,8 @@ POLICIES = Path(__file__).resolve().parents[2] / 'config' / 'sros2' / 'policies.
 NODES = {'/carla_ros_bridge': ('simulator', {**CAMERA}),
          f'{EGO}/av_td3_policy': ('policy', {'training': True}),
          TRAINER: ('training', {**LEARNER}),
-         f'{EGO}/av_td3_guard': ('guard', {})}
+         f'{EGO}/av_td3_guard': ('guard', {}),
+         f'{EGO}/av_td3_visualization': ('visualization', {})}
 KINDS = ('publish', 'subscribe', 'reply', 'request')
 
 
@@ -52,6 +54,8 @@ def _absolute(name, node):
 
 def start_all(ros):
     """Start every node, and wait until the graph shows it with all its endpoints."""
+    # It listens only while somebody watches.
+    ros.subscribe(Image, f'{EGO}/av_td3_visualization/image')
     for executable, parameters in NODES.values():
         more = {'checkpoint_dir': 'checkpoints'} if executable == 'training' else {}
         ros.start(executable, {**parameters, **more})
@@ -65,6 +69,8 @@ def start_all(ros):
     ros.wait_for(lambda: all(map(ros.node.count_publishers, (
         f'{EGO}/rgb_front/image', f'{TRAINER}/weights', f'{EGO}/vehicle_control_cmd',
         f'{EGO}/vehicle_control_cmd_manual'))), 'their endpoints', START)
+    ros.wait_for(lambda: ros.node.count_subscribers(f'{TRAINER}/experience') > 1,
+                 'who watches', START)
     before = None
     while before != (before := {name: done_by(ros.node, name) for name in NODES}):
         ros.spin(3.0)

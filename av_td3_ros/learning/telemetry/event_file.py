@@ -13,10 +13,16 @@ import os
 from pathlib import Path
 import re
 import socket
+import struct
 import time
 from typing import Any, Mapping
+import zlib
+
+import numpy as np
 
 MISSING = 'event files need TensorBoard: pip install tensorboard'
+
+_BINS = 40
 
 _NAME = re.compile(r'events\.out\.tfevents\.(\d+)\.')
 
@@ -47,6 +53,7 @@ class EventFile:
             raise EventFileError(MISSING) from None
         self._event, self._session = event_pb2.Event, event_pb2.SessionLog
         self._summary = summary_pb2.Summary
+        self._proto_histogram = summary_pb2.HistogramProto
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / _next_name(folder)
         self._file = open(self.path, 'xb')
@@ -60,6 +67,27 @@ class EventFile:
         self._put(step=step, summary=self._summary(value=[
             self._summary.Value(tag=tag, simple_value=float(value))
             for tag, value in values.items()]))
+
+    def write_histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """Write histograms of finite numbers, arrays of any shape, by tag; empty ones are not."""
+        self._put(step=step, summary=self._summary(value=[
+            self._summary.Value(tag=tag, histo=self._histogram(array))
+            for tag, array in values.items() if array.size]))
+
+    def write_image(self, step: int, tag: str, picture: np.ndarray) -> None:
+        """Write a grey picture, (H, W) uint8."""
+        height, width = picture.shape
+        self._put(step=step, summary=self._summary(value=[self._summary.Value(
+            tag=tag, image=self._summary.Image(
+                height=height, width=width, colorspace=1, encoded_image_string=png(picture)))]))
+
+    def _histogram(self, array: np.ndarray) -> Any:
+        values = np.asarray(array, dtype=np.float64).reshape(-1)
+        counts, edges = np.histogram(values, bins=_BINS)
+        return self._proto_histogram(
+            min=values.min(), max=values.max(), num=values.size, sum=values.sum(),
+            sum_squares=np.square(values).sum(), bucket_limit=edges[1:].tolist(),
+            bucket=counts.tolist())
 
     def rewind(self, step: int) -> None:
         """Have readers disregard what was written of ``step`` and later ones so far."""
@@ -80,6 +108,21 @@ class EventFile:
     def _put(self, **content: Any) -> None:
         event = self._event(wall_time=time.time(), **content)
         self._records.write(event.SerializeToString())
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Return a grey picture, (H, W) uint8, as a PNG file (ISO/IEC 15948)."""
+    height, width = picture.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (struct.pack('>I', len(data)) + kind + data
+                + struct.pack('>I', zlib.crc32(kind + data)))
+    # Each row begins with the number of its filter: 0, none.
+    rows = np.zeros((height, width + 1), np.uint8)
+    rows[:, 1:] = picture
+    return (b'\x89PNG\r\n\x1a\n'
+            + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0))
+            + chunk(b'IDAT', zlib.compress(rows.tobytes(), 6)) + chunk(b'IEND', b''))
 
 
 def _next_name(folder: Path) -> str:

@@ -44,7 +44,8 @@ class TrainingLog:
     It is told of every transition and update by the learner (:attr:`.Learner.observer`), and by
     its owner of finished episodes, evaluations and the age of weights. Every ``every`` transitions
     it writes the means since the last time; every ``examine_every`` the state of the networks, on
-    the batch of an update; and after each episode how the critic's estimates compare with the
+    the batch of an update, with an observation of it and histograms of actions, rewards and
+    estimates; and after each episode how the critic's estimates compare with the
     returns in it, on at most ``samples`` of its steps. ``seconds()`` is the time of training in
     all, ``cpu_seconds()`` the processor's, s.
 
@@ -70,6 +71,8 @@ class TrainingLog:
         self._open: dict[int, _Episode] = {}
         self._sums: dict[str, float] = collections.defaultdict(float)
         self._counts: dict[str, int] = collections.defaultdict(int)
+        # Between two examinations; more than are wanted for a histogram are not kept.
+        self._rewards: collections.deque[float] = collections.deque(maxlen=10000)
         self._start_over()
         learner.observer = self
 
@@ -78,6 +81,7 @@ class TrainingLog:
         self._open.clear()
         self._sums.clear()
         self._counts.clear()
+        self._rewards.clear()
         self._told = -1
         self._written = learner.transitions // self._every
         self._examined = learner.transitions // self._examine_every
@@ -92,6 +96,7 @@ class TrainingLog:
     def added(self, stream: int, reward: float, terminated: bool, truncated: bool) -> None:
         """Take note of the transition just stored."""
         with self._timed():
+            self._rewards.append(float(reward))
             episode = self._open.get(stream)
             if episode is not None:
                 episode.rows.append(self._learner.replay.head - 1)
@@ -115,6 +120,7 @@ class TrainingLog:
             if learner.transitions // self._examine_every != self._examined:
                 self._examined = learner.transitions // self._examine_every
                 self._write(network_health(learner.agent, batch.observation, batch.action))
+                self._show(batch)
             for name, value in report.items():
                 self._add(f'gradients/{name[:-len(_GRADIENT)]}' if name.endswith(_GRADIENT)
                           else f'learning/{name}', value)
@@ -214,6 +220,21 @@ class TrainingLog:
         q1, q2 = q_values(agent, batch.observation, batch.action)
         self._write({f'values/{name}': value
                      for name, value in overestimation(q1, q2, returns).items()})
+
+    def _show(self, batch: Batch) -> None:
+        """Write an observation of the batch, and how its actions and what was earned spread."""
+        agent, step = self._learner.agent, self._learner.transitions
+        actions = batch.action.detach().cpu().numpy()
+        estimates, _ = q_values(agent, batch.observation, batch.action)
+        histograms = {f'actions/{number}': actions[:, number]
+                      for number in range(actions.shape[1])}
+        histograms.update(rewards=np.array(self._rewards), estimates=estimates)
+        self._rewards.clear()
+        self._do(lambda file: file.write_histograms(step, {
+            tag: values for tag, values in histograms.items() if np.isfinite(values).all()}))
+        if agent.actor_cnn is not None:
+            frames = batch.observation['image'][0].cpu().numpy()
+            self._do(lambda file: file.write_image(step, 'observation/stack', np.hstack(frames)))
 
     def _write(self, values: Mapping[str, float]) -> None:
         self._do(lambda file: file.write(self._learner.transitions, values))

@@ -13,8 +13,8 @@ import numpy as np
 
 from av_td3_ros.driving.frames import Control, Pose, to_body
 
-GREEN, RED, WHITE, AMBER, DARK = (90, 220, 60), (60, 60, 230), (255, 255, 255), (40, 190, 250), \
-    (30, 30, 30)
+GREEN, RED, WHITE, AMBER = (90, 220, 60), (60, 60, 230), (255, 255, 255), (40, 190, 250)
+VIOLET = (255, 120, 230)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _NEAR = 0.5       # m in front of the camera from where on the route is drawn
 _HALF_WIDTH = 0.35  # m, of the band that marks the route
@@ -58,7 +58,8 @@ class Scene:
     What a frame shows beside the picture.
 
     ahead: points of the route ahead of the car (N, 3), m, map frame. terms: share of each reward
-    term in the last reward. title: the phase; note: a line below it.
+    term in the last reward. title: the phase; note: a line below it. predicted: where the car is
+    about to go, (N, 3). wish: the command that the policy itself would give.
     """
 
     pose: Pose
@@ -69,6 +70,8 @@ class Scene:
     terms: Mapping[str, float]
     title: str = ''
     note: str = ''
+    predicted: np.ndarray | None = None
+    wish: Control | None = None
 
 
 def band(points: np.ndarray, half_width: float = _HALF_WIDTH) -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +82,17 @@ def band(points: np.ndarray, half_width: float = _HALF_WIDTH) -> tuple[np.ndarra
     return points + normal, points - normal
 
 
-def draw(picture: np.ndarray, view: View, scene: Scene) -> np.ndarray:
-    """Return a bgr copy, (H, W, 3) uint8, of a bgr or bgra picture with everything drawn on it."""
+def draw(picture: np.ndarray, view: View | None, scene: Scene) -> np.ndarray:
+    """
+    Return a bgr copy, (H, W, 3) uint8, of a bgr or bgra picture with everything drawn on it.
+
+    Without a ``view`` nothing is drawn that has a place on the road.
+    """
     frame = picture[:, :, :3].copy()
-    _draw_route(frame, view, scene)
+    if view is not None:
+        _draw_band(frame, view, scene.pose, scene.ahead, GREEN)
+        if scene.predicted is not None:
+            _draw_band(frame, view, scene.pose, scene.predicted, AMBER, 0.3 * _HALF_WIDTH, 0.8)
     unit = frame.shape[0] / 600.0
     _draw_head(frame, scene, unit)
     _draw_action(frame, scene, unit)
@@ -90,17 +100,19 @@ def draw(picture: np.ndarray, view: View, scene: Scene) -> np.ndarray:
     return frame
 
 
-def _draw_route(frame: np.ndarray, view: View, scene: Scene) -> None:
-    if len(scene.ahead) < 2:
+def _draw_band(frame: np.ndarray, view: View, pose: Pose, points: np.ndarray,
+               colour: Sequence[int], half_width: float = _HALF_WIDTH, strength: float = 0.45
+               ) -> None:
+    if len(points) < 2:
         return
-    left, right = band(scene.ahead)
-    left_px, left_depth = view.project(scene.pose, left)
-    right_px, right_depth = view.project(scene.pose, right)
+    left, right = band(points, half_width)
+    left_px, left_depth = view.project(pose, left)
+    right_px, right_depth = view.project(pose, right)
     seen = (left_depth > _NEAR) & (right_depth > _NEAR)
     first = int(np.argmax(seen))
     if not seen[first]:
         return
-    # Up to where the route turns away behind the camera, if it does.
+    # Up to where the line turns away behind the camera, if it does.
     last = first + int(np.argmin(np.append(seen[first:], False)))
     outline = np.concatenate([left_px[first:last], right_px[first:last][::-1]])
     height, width = frame.shape[:2]
@@ -112,8 +124,9 @@ def _draw_route(frame: np.ndarray, view: View, scene: Scene) -> None:
         return
     layer = part.copy()
     # With 4 fractional bits the band does not shiver from frame to frame.
-    cv2.fillPoly(layer, [np.rint((outline - low) * 16).astype(np.int32)], GREEN, cv2.LINE_AA, 4)
-    part[:] = cv2.addWeighted(layer, 0.45, part, 0.55, 0.0)
+    cv2.fillPoly(layer, [np.rint((outline - low) * 16).astype(np.int32)], tuple(colour),
+                 cv2.LINE_AA, 4)
+    part[:] = cv2.addWeighted(layer, strength, part, 1.0 - strength, 0.0)
 
 
 def _shade(frame: np.ndarray, x: int, y: int, width: int, height: int) -> None:
@@ -145,7 +158,7 @@ def _draw_head(frame: np.ndarray, scene: Scene, unit: float) -> None:
 
 
 def _draw_action(frame: np.ndarray, scene: Scene, unit: float) -> None:
-    """Draw steering as a bar to its side, throttle and brake as bars that rise."""
+    """Draw steering as a bar to its side, pedals as bars that rise, and wishes as lines."""
     height, width = frame.shape[:2]
     span, thick = 110 * unit, 12 * unit
     x, y = width / 2.0, height - 24 * unit
@@ -159,6 +172,10 @@ def _draw_action(frame: np.ndarray, scene: Scene, unit: float) -> None:
                   (round(max(x, x + steer * span)), round(y)), AMBER, -1)
     cv2.line(frame, (round(x), round(y - thick - 4)), (round(x), round(y + 4)), WHITE, 1)
     _text(frame, f'steer {steer:+.2f}', x - 34 * unit, y + 16 * unit, unit, size=0.4)
+    wish = scene.wish
+    if wish is not None:
+        at = round(x + max(-1.0, min(wish.steer, 1.0)) * span)
+        cv2.line(frame, (at, round(y - thick - 4)), (at, round(y + 4)), VIOLET, 2)
     for side, name, value, colour in ((-1, 'brake', control.brake, RED),
                                       (1, 'throttle', control.throttle, GREEN)):
         left = x + side * 36 * unit - 9 * unit
@@ -168,6 +185,10 @@ def _draw_action(frame: np.ndarray, scene: Scene, unit: float) -> None:
         level = bottom - (bottom - top) * max(0.0, min(value, 1.0))
         cv2.rectangle(frame, (round(left), round(level)),
                       (round(left + 18 * unit), round(bottom)), colour, -1)
+        if wish is not None:
+            level = bottom - (bottom - top) * max(0.0, min(getattr(wish, name), 1.0))
+            cv2.line(frame, (round(left - 4 * unit), round(level)),
+                     (round(left + 22 * unit), round(level)), VIOLET, 2)
         _text(frame, f'{name} {value:.2f}',
               left + (24 * unit if side > 0 else -82 * unit), (top + bottom) / 2 + 4 * unit,
               unit, size=0.4)
