@@ -11,6 +11,10 @@ I = TypeVar('I')  # noqa: E741
 S = TypeVar('S')
 
 
+REMEMBERED = 256
+"""Pictures answered last whose stamps are remembered: half a second of 500 a second."""
+
+
 class Answer(NamedTuple):
     """
     A picture that now needs its command.
@@ -28,15 +32,17 @@ class StampPairer(Generic[I, S]):
     """
     Joins image and odometry of one tick, in the order of the stamps.
 
-    Every picture is answered exactly once. A picture whose odometry has not come is answered
-    alone as soon as a later tick is complete, or when :meth:`give_up` is called (after a wait on
-    a steady clock). Odometry without a picture is dropped. Stamps are ns of simulation time.
+    Every picture is answered exactly once, also where it comes again (the stamps of the last
+    :data:`REMEMBERED` are known). A picture whose odometry has not come is answered alone as soon
+    as a later tick is complete, or when :meth:`give_up` is called (after a wait on a steady
+    clock). Odometry without a picture is dropped. Stamps are ns of simulation time.
     """
 
     def __init__(self, keep: int = 8) -> None:
         self._keep = keep
         self._images: OrderedDict[int, I] = OrderedDict()
         self._states: OrderedDict[int, S] = OrderedDict()
+        self._answered: OrderedDict[int, None] = OrderedDict()
         self.last = -1
         self.unpaired = 0
         self.late = 0
@@ -46,6 +52,7 @@ class StampPairer(Generic[I, S]):
         """Forget everything, as after a jump of the clock."""
         self._images.clear()
         self._states.clear()
+        self._answered.clear()
         self.last = -1
 
     def went_back(self, stamp: int, tolerance: int = 500_000_000) -> bool:
@@ -54,12 +61,12 @@ class StampPairer(Generic[I, S]):
 
     def add_image(self, stamp: int, image: I) -> list[Answer]:
         """Take a picture; return what can be answered now, oldest first."""
-        if stamp in self._images or stamp == self.last:
+        if stamp in self._images or stamp == self.last or stamp in self._answered:
             self.repeated += 1
             return []
         if stamp < self.last:
             self.late += 1
-            return [Answer(stamp, image, None)]
+            return [self._answer(stamp, image, None)]
         self._images[stamp] = image
         return self._complete(stamp) if stamp in self._states else self._overflow()
 
@@ -78,16 +85,22 @@ class StampPairer(Generic[I, S]):
         self.unpaired += len(alone)
         if alone:
             self.last = max(self.last, alone[-1])
-        return [Answer(s, self._images.pop(s), None) for s in alone]
+        return [self._answer(s, self._images.pop(s), None) for s in alone]
 
     @property
     def waiting(self) -> int | None:
         """Stamp of the newest picture that waits for its odometry."""
         return max(self._images) if self._images else None
 
+    def _answer(self, stamp: int, image: I, state: S | None) -> Answer:
+        self._answered[stamp] = None
+        while len(self._answered) > REMEMBERED:
+            self._answered.popitem(last=False)
+        return Answer(stamp, image, state)
+
     def _complete(self, stamp: int) -> list[Answer]:
         answers = self.give_up(stamp - 1)
-        answers.append(Answer(stamp, self._images.pop(stamp), self._states.pop(stamp)))
+        answers.append(self._answer(stamp, self._images.pop(stamp), self._states.pop(stamp)))
         self.last = stamp
         for old in [s for s in self._states if s <= stamp]:
             del self._states[old]

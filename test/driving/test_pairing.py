@@ -4,7 +4,7 @@
 
 from hypothesis import given, settings, strategies as st
 
-from av_td3_ros.driving.pairing import StampPairer
+from av_td3_ros.driving.pairing import REMEMBERED, StampPairer
 
 
 def answers(pairer, events):
@@ -46,6 +46,19 @@ def test_a_repeated_picture_is_not_answered_again():
     pairer = StampPairer()
     assert answers(pairer, [('i', 1), ('i', 1), ('s', 1), ('i', 1), ('s', 1)]) == [(1, 's1')]
     assert pairer.repeated == 2
+
+
+def test_a_picture_older_than_the_newest_is_not_answered_again_either():
+    pairer = StampPairer()
+    events = [(kind, n) for n in (1, 2, 3) for kind in 'is'] + [('i', 1), ('i', 2), ('i', 3)]
+    assert answers(pairer, events) == [(1, 's1'), (2, 's2'), (3, 's3')]
+    assert (pairer.repeated, pairer.late) == (3, 0)
+    # One that came too late is answered once as well, and what is remembered does not grow.
+    assert answers(pairer, [('i', 5), ('s', 5), ('i', 4), ('i', 4)]) == [(5, 's5'), (4, None)]
+    answers(pairer, [(kind, n) for n in range(10, 1000) for kind in 'is'])
+    assert len(pairer._answered) == REMEMBERED
+    pairer.clear()
+    assert answers(pairer, [('i', 5), ('s', 5)]) == [(5, 's5')]
 
 
 def test_odometry_runs_ahead():

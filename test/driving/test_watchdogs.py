@@ -216,6 +216,25 @@ def test_one_stamp_far_ahead_is_recovered_from(name):
     assert car.drive(100)[0] is None
 
 
+@pytest.mark.parametrize('name', ['image', 'odometry'])
+def test_stamps_that_stay_at_zero_while_the_clock_goes_on(name):
+    car, words = Car(), []
+    car.drive(40)
+    for _ in range(20):
+        car.tick(image=name != 'image', odometry=name != 'odometry')
+        if name == 'image':
+            car.picture += 1
+            car.dogs.add_image(0, car.picture, car.now)
+        else:
+            car.dogs.add_odometry(VehicleState(
+                0, Pose(car.x, 0.0, 0.0, 0.0), (car.speed, 0.0), 0.0), car.now)
+        fault = car.dogs.poll(car.now)
+        words.append(None if fault is None else fault[:2])
+    # At once, and for as long as it lasts; no picture has odometry of its stamp in any case.
+    assert words[0] == ('clock', 'backwards') and words[-1] == (name, 'frozen')
+    assert [car.tick() for _ in range(10)][-1] is None
+
+
 def test_a_clock_that_stops():
     car = Car()
     car.drive()
