@@ -1,7 +1,7 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Writes config/training.yaml and config/driving.yaml from the declarations of the settings.
+Writes the parameter files in config/ from the declarations of the settings.
 
 The files hold every parameter of every node with its default, its description and its range. They
 are never edited by hand here: change the declaration and run this. A test holds them to it.
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from av_td3_ros.driving.guard import GuardSettings  # noqa: E402
+from av_td3_ros.nodes.player_settings import PlayerSettings  # noqa: E402
 from av_td3_ros.nodes.policy_settings import PolicySettings  # noqa: E402
 from av_td3_ros.nodes.simulator import SimulatorSettings  # noqa: E402
 from av_td3_ros.nodes.training_settings import TrainingNodeSettings  # noqa: E402
@@ -46,12 +47,15 @@ HEAD = """\
 POLICY, TRAINER = '/**/av_td3_policy', '/av_td3_trainer'
 SIMULATOR, GUARD, TRAIN = '/carla_ros_bridge', '/**/av_td3_guard', '/**/av_td3_train'
 VISUALIZATION = '/**/av_td3_visualization'
+PLAYER = '/av_td3_player'
 NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
     POLICY: ('drives the vehicle with the policy', PolicySettings, ()),
     TRAINER: ('learns from the experience', TrainingNodeSettings, ()),
     SIMULATOR: ('the embedded simulator, for simulator:=embedded', SimulatorSettings, ()),
     GUARD: ('brakes when commands stop', GuardSettings, ()),
     VISUALIZATION: ('draws what the policy sees, for visualize:=true', VisualizationSettings, ()),
+    PLAYER: ('sends a bag to a policy node in shadow mode, and judges its answers',
+             PlayerSettings, ()),
     TRAIN: ('training without ROS (executable train), beside what the nodes above have',
             RunSettings, ('simulation', 'curriculum', 'demonstrations', 'evaluation')),
 }
@@ -79,6 +83,11 @@ FILES: dict[str, dict[str, Any]] = {
         'title': 'Driving: the car follows the route that it is given, and learns nothing.',
         'launch': 'driving.launch.py', 'nodes': (POLICY, SIMULATOR, GUARD, VISUALIZATION),
         'values': {POLICY: {'training': False, **_GUARDED, **_TASK}, SIMULATOR: _WAITING}},
+    'replay.yaml': {
+        'title': 'Replaying: a bag is played to the policy, whose commands nobody obeys.',
+        'launch': 'replay.launch.py', 'nodes': (POLICY, PLAYER),
+        # Where odometry comes late in the bag, its picture waits for it as it does offline.
+        'values': {POLICY: {'training': False, 'shadow': True, 'pair_timeout': 10.0, **_TASK}}},
 }
 
 

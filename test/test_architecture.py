@@ -3,7 +3,8 @@
 """
 The rooms keep apart: who may import whom, and who may know ROS, a network or CARLA.
 
-    nodes -> ros -> {driving, learning, simulation, setup_check}; simulation -> driving;
+    nodes -> {ros, evaluation, visualization}; simulation -> driving;
+    ros -> {driving, learning, simulation, setup_check};
     evaluation -> {driving, learning}; visualization -> {driving, learning};
     training -> {driving, learning, simulation}
 """

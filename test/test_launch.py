@@ -15,12 +15,15 @@ import subprocess
 import tempfile
 
 import pytest
+import yaml
 
 from av_td3_ros.carla_objects import objects_for, ObjectsError
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTS = ROOT / 'config' / 'objects.json'
 FILES = [path.name for path in sorted((ROOT / 'launch').glob('*.launch.py'))]
+# Those that start a simulator.
+DRIVING = [name for name in FILES if name != 'replay.launch.py']
 # What the nodes need of the bridge, by the type and id that make it: contract of the bridge.
 NEEDED = {
     'sensor.camera.rgb': 'rgb_front', 'sensor.pseudo.odom': 'odometry',
@@ -155,7 +158,7 @@ def test_every_argument_is_described(name):
     assert all(a.choices for a in arguments if a.name in ('simulator', 'log_level', 'resume'))
 
 
-@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('name', DRIVING)
 def test_with_carla_installed_its_packages_are_started(name, carla_packages):
     started = names(graph(name, simulator='carla', role_name='hero', town='Town03')[1])
     assert [one for one in started if not one.startswith('av_td3_ros/')] == [
@@ -165,7 +168,7 @@ def test_with_carla_installed_its_packages_are_started(name, carla_packages):
     assert {'av_td3_ros/policy_node', 'av_td3_ros/guard_node'} <= set(started)
 
 
-@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('name', DRIVING)
 def test_without_carla_notes_say_what_is_expected(name):
     started = names(graph(name, simulator='carla')[1])
     assert started.count('LogInfo') == 3
@@ -233,6 +236,40 @@ def test_vehicles_that_cannot_be_are_one_sentence(given, said):
     pytest.importorskip('launch_ros')
     with pytest.raises(RuntimeError, match=said):
         graph('training.launch.py', **given)
+
+
+@pytest.mark.parametrize('simulator', ['embedded', 'carla'])
+def test_a_bag_takes_the_simulators_place(tmp_path, carla_packages, simulator):
+    context, actions = graph('replay.launch.py', bag=str(tmp_path), simulator=simulator,
+                             role_name='hero', out=str(tmp_path / 'report'), rate='0.5')
+    assert names(actions) == ['av_td3_ros/policy_node', 'av_td3_ros/player_node']
+    assert set(full_names(context, actions)) == {'/carla/hero/av_td3_policy', '/av_td3_player'}
+    policy, player = (parameters(action) for action in actions)
+    assert policy['shadow'] is True and policy['training'] is False
+    assert policy['use_sim_time'] is True and player['use_sim_time'] is False
+    assert player['bag'] == str(tmp_path) and player['out'] == str(tmp_path / 'report')
+    assert (player['rate'], player['role_name']) == (0.5, 'hero')
+    assert player['wait_for_commands'] is True and player['start_paused'] is False
+    assert player['checkpoint'] == policy['checkpoint'] == str(ROOT / 'models' / 'policy.pth')
+
+
+def parameters(action):
+    """Return the parameters that a node is given beside its file."""
+    given = next(one for one in action._Node__parameters if isinstance(one, dict))
+    # Texts are kept as YAML.
+    return {''.join(part.text for part in name): (
+        yaml.safe_load(''.join(part.text for part in value)) if isinstance(value, tuple)
+        else value) for name, value in given.items()}
+
+
+@pytest.mark.parametrize('given, said', [
+    ({}, 'bag:= should name'), ({'bag': '/nowhere/bag'}, 'bag:=/nowhere/bag should name'),
+    ({'bag': '/', 'rate': 'fast'}, 'rate:=fast should be a number'),
+    ({'bag': '/', 'checkpoint': '/nowhere/policy.pth'}, 'there is no folder /nowhere')])
+def test_a_replay_that_cannot_be_is_one_sentence(given, said):
+    pytest.importorskip('launch_ros')
+    with pytest.raises(RuntimeError, match=said):
+        graph('replay.launch.py', **given)
 
 
 @pytest.mark.ros

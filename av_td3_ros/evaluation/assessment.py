@@ -15,6 +15,7 @@ import numpy as np
 from av_td3_ros.driving.reading import MessageError, read_odometry
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.task import TaskSettings, trained_task
+from av_td3_ros.evaluation.alignment import RECEIVED
 from av_td3_ros.evaluation.bag import Bag
 from av_td3_ros.evaluation.definitions import Decoder
 from av_td3_ros.evaluation.judgement import BagFacts, judge, Judged, LABELS
@@ -132,7 +133,8 @@ def assess(paths: Sequence[str | Path], checkpoints: Sequence[str | Path], optio
                 replay.seen = samples[-1].take
             recording = replay.run()
             if heard is not None:
-                timing['largest_difference_live'] = recording.heard(heard)
+                timing['largest_difference_live'] = recording.heard(
+                    heard, 'time' if replay.pairing == RECEIVED else 'stamp')
             recordings.append(recording)
             selections.append(selection)
             facts.append(BagFacts(

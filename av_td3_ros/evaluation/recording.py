@@ -99,19 +99,20 @@ class Recording:
         """Note what a policy commands for a picture."""
         self.actions[number, policy] = action
 
-    def heard(self, commands: Mapping[int, Sequence[np.ndarray]], policy: int = 0) -> float | None:
+    def heard(self, commands: Mapping[int, Sequence[np.ndarray]], by: str = 'stamp'
+              ) -> float | None:
         """
-        Put commands that were heard of a running node in place of a policy's own.
+        Put commands that were heard of a running node in place of the first policy's own.
 
-        commands: by the stamp of the picture that they answer, in the order in which they came.
-        A picture that none came for is skipped. Returns the largest difference from the policy's
-        own commands, None where there is nothing to compare.
+        commands: by the stamp of the picture that they answer, or the ``time`` of its receipt, ns,
+        in the order in which they came. A picture that none came for is skipped. Returns the
+        largest difference from the policy's own commands, None where there is nothing to compare.
         """
         left = {stamp: list(own) for stamp, own in commands.items()}
         unanswered = self.reasons.index(UNANSWERED)
         most = None
         for number in range(self.count):
-            reason, stamp = self.frames[number]['reason'], int(self.frames[number]['stamp'])
+            reason, stamp = self.frames[number]['reason'], int(self.frames[number][by])
             if reason == unanswered:
                 continue
             answers = left.get(stamp)
@@ -121,9 +122,9 @@ class Recording:
             if command is None:
                 self.skip(number, NOT_HEARD)
                 continue
-            apart = float(np.abs(command - self.actions[number, policy]).max())
+            apart = float(np.abs(command - self.actions[number, 0]).max())
             most = apart if most is None else max(most, apart)
-            self.actions[number, policy] = command
+            self.actions[number, 0] = command
         return most
 
     # What the recorded vehicle did

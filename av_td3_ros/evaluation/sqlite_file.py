@@ -35,7 +35,9 @@ class SqliteFile:
             self.losses.append(f'{path.name} was not closed: its write-ahead log is read too')
             path, options = copy, 'mode=rw'
         try:
-            self._database = sqlite3.connect(f'file:{quote(str(path))}?{options}', uri=True)
+            # Whoever opened it may hand it on to another thread.
+            self._database = sqlite3.connect(f'file:{quote(str(path))}?{options}', uri=True,
+                                             check_same_thread=False)
             # Without it SQLite refuses a file that is shorter than its header says.
             self._database.execute('PRAGMA writable_schema=ON')
             self._database.execute('PRAGMA cache_size=-4096')
