@@ -10,12 +10,13 @@ judged on the same ones. ``expert`` in place of a checkpoint is the classical dr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
 from pathlib import Path
 import sys
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +33,10 @@ from av_td3_ros.simulation.town import Town, town_path, TownError
 from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.training.configuration import full_config, read_run_settings
 from av_td3_ros.training.expert import Expert
+from av_td3_ros.training.film import Film, FilmError
+
+
+Watch = Callable[[int, Observation, 'np.ndarray | None', Mapping[str, Any]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +99,14 @@ def fixed_routes(town: Town, count: int, seed: int, shortest: float, longest: fl
 
 def evaluate(env: TownEnv, act: Callable[[Observation], np.ndarray],
              routes: Sequence[tuple[Pose, Pose]], seed: int = 0,
-             progress: Callable[[int], None] = lambda done: None) -> Evaluation:
-    """Drive every route once with ``act``; route i has the episode seed ``seed`` + i."""
+             progress: Callable[[int], None] = lambda done: None,
+             watch: Watch = lambda *moment: None) -> Evaluation:
+    """
+    Drive every route once with ``act``; route i has the episode seed ``seed`` + i.
+
+    ``watch`` is called at every decision with the route's number, the observation, the action and
+    step's ``info``, and at the end of an episode once more, with None for the action.
+    """
     scores = []
     for number, (start, goal) in enumerate(routes):
         observation, info = env.reset(seed=seed + number,
@@ -103,12 +114,15 @@ def evaluate(env: TownEnv, act: Callable[[Observation], np.ndarray],
         begun, returned, speeds, laterals, left = info['time'], 0.0, [], [], False
         ended = False
         while not ended:
-            observation, reward, terminated, truncated, info = env.step(act(observation))
+            action = act(observation)
+            watch(number, observation, action, info)
+            observation, reward, terminated, truncated, info = env.step(action)
             ended = terminated or truncated
             returned += reward
             speeds.append(info['speed'])
             laterals.append(abs(info['lateral']))
             left = left or info['off_road']
+        watch(number, observation, None, info)
         scores.append(EpisodeScore(
             number, info['ending'], info['completion'],
             info['completion'] * info['route_length'], info['time'] - begun,
@@ -135,6 +149,8 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, default=(800, 600),
                         metavar=('WIDTH', 'HEIGHT'), help="the camera's image")
     parser.add_argument('--blank-camera', action='store_true', help='show a black image')
+    parser.add_argument('--video', type=Path, metavar='FILE',
+                        help='film the routes: camera, actions, rewards, what the policy sees')
     parser.add_argument('--json', action='store_true', help='print JSON')
     options = parser.parse_args(args)
     if options.routes < 1:
@@ -159,7 +175,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
                       settings=trained_task(config, TaskSettings()),
                       traffic=TrafficSettings(speed=options.traffic_speed),
-                      blank_camera=options.blank_camera or expert)
+                      blank_camera=options.blank_camera or (expert and not options.video))
         if expert:
             act: Callable[[Observation], np.ndarray] = Expert(env).act
         else:
@@ -167,9 +183,11 @@ def main(args: Sequence[str] | None = None) -> int | str:
             policy.load_checkpoint(options.checkpoint)
             act = policy.act
         routes = fixed_routes(town, options.routes, options.seed, *options.lengths)
-        found = evaluate(env, act, routes, options.seed, lambda done: print(
-            f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True))
-    except (CheckpointError, SettingsError, TownError) as error:
+        with Film(options.video, env) if options.video else contextlib.nullcontext() as film:
+            found = evaluate(env, act, routes, options.seed, lambda done: print(
+                f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True),
+                film.add if film else lambda *moment: None)
+    except (CheckpointError, SettingsError, TownError, FilmError) as error:
         return str(error)
     summary = found.summary()
     if options.json:
