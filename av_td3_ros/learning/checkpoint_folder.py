@@ -112,6 +112,9 @@ class CheckpointFolder:
               evaluation: float | None = None) -> Saved:
         """Save :func:`.checkpoint.contents` as :meth:`save` does."""
         path = self.path(name or self.numbered(content['total_it']))
+        if name and _NUMBERED.fullmatch(path.name):
+            raise CheckpointError(f'{name!r} is a name as the folder gives them itself, which '
+                                  'retention may remove; choose another')
         if path.name == LATEST or os.path.islink(path):
             raise CheckpointError(f'{name!r} is the name of a link; choose another')
         try:
@@ -152,7 +155,8 @@ class CheckpointFolder:
         if path.name != LATEST:
             return checkpoint.load(agent, path, **options)
         for _ in range(_ATTEMPTS):
-            refusals: list[str] = [] if path.is_symlink() else [f'{path} does not exist']
+            refusals: list[str] = [] if path.is_symlink() else [
+                f'{path} is no link' if os.path.lexists(path) else f'{path} does not exist']
             gone = True
             for candidate in self._candidates(path):
                 try:

@@ -62,6 +62,14 @@ def test_named_checkpoints_always_stay(tmp_path):
     folder.save(agent, 'keep_me')
     save_series(folder, agent, 3)
     assert numbers(folder) == [3] and (tmp_path / 'keep_me.pth').exists()
+    # Files with such a name would not stay.
+    for name in ('td3_000000005', 'td3_000000005.pth', 'td3_1234567890'):
+        with pytest.raises(CheckpointError, match='choose another'):
+            folder.save(agent, name)
+    folder.save(agent, 'td3_5')
+    folder.save(agent, 'td3_10000')
+    save_series(folder, agent, 2)
+    assert {'td3_5.pth', 'td3_10000.pth'} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_nothing_is_removed_unless_the_newest_verifies(tmp_path):
@@ -97,6 +105,9 @@ def test_damaged_latest_falls_back_and_says_so(tmp_path, caplog):
     assert 'does not exist' in folder.load(flat_agent()).warnings[0]
     (tmp_path / 'latest').unlink()
     assert 'does not exist' in folder.load(flat_agent()).warnings[0]
+    # As a copy of the folder by way of a file system without links leaves it.
+    (tmp_path / 'latest').write_bytes((tmp_path / 'td3_000000002.pth').read_bytes())
+    assert 'latest is no link' in folder.load(flat_agent()).warnings[0]
 
 
 def test_latest_of_another_kind_is_no_damage(tmp_path):

@@ -91,6 +91,7 @@ def test_pipes_links_and_folders_in_the_way(tmp_path, caplog):
     os.mkfifo(tmp_path / 'td3_000000007.pth')
     (tmp_path / '.folder.0a0a0a0a0a0a.tmp').mkdir()
     (tmp_path / 'td3_000000008.pth').mkdir()
+    (tmp_path / 'mine.pth').mkdir()
     outside = tmp_path.with_name('outside.pth')
     outside.write_bytes(b'not to be touched')
     (tmp_path / 'td3_000000009.pth').symlink_to(outside)
@@ -105,7 +106,7 @@ def test_pipes_links_and_folders_in_the_way(tmp_path, caplog):
         with pytest.raises(CheckpointError):
             folder.save(agent, name)
     with pytest.raises(CheckpointError, match='no file'):
-        folder.save(agent, 'td3_000000008')
+        folder.save(agent, 'mine')
     assert outside.read_bytes() == b'not to be touched'
     (tmp_path / 'latest').unlink()
     folder.save(agent, evaluation=1.0)
