@@ -68,6 +68,8 @@ class CheckpointFolder:
             make_folder(self.root, files)
         except OSError as error:
             raise CheckpointError(f'{self.root} cannot be made: {describe(error)}') from error
+        except ValueError as error:
+            raise CheckpointError(f'{str(root)!r} is no folder: {error}') from None
         for name in remove_leftovers(self.root, files):
             logger.info('Removed what an interrupted save left: %s', name)
 

@@ -128,6 +128,26 @@ def test_names_stay_inside(tmp_path, name):
     assert os.listdir(tmp_path) == ['root'] and not os.listdir(tmp_path / 'root')
 
 
+def test_roots_that_are_no_folder_are_refused(tmp_path):
+    (tmp_path / 'file').write_bytes(b'')
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'device').symlink_to('/dev/null')
+    (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+    (tmp_path / 'nowhere').symlink_to(tmp_path / 'missing' / 'folder')
+    before = sorted(os.listdir(tmp_path))
+    for root in ('/dev/null', 'file', 'fifo', 'device', 'loop', 'nowhere', 'file/../root',
+                 'file/x', 'x' * 300, 'a\0b'):
+        with pytest.raises(CheckpointError, match='cannot be made|is no folder'):
+            CheckpointFolder(f'{tmp_path}/{root}' if root[0] != '/' else root)
+    assert sorted(os.listdir(tmp_path)) == before
+    # The root itself is the user's choice, by way of a link or of .. too.
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'real')
+    for root in ('link', 'real/../real'):
+        CheckpointFolder(f'{tmp_path}/{root}').save(flat_agent(), 'x')
+    assert (tmp_path / 'real' / 'x.pth').is_file()
+
+
 def test_links_stay_inside(tmp_path):
     outside = tmp_path / 'outside'
     CheckpointFolder(outside).save(flat_agent(), 'x')
