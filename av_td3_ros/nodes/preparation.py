@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, NamedTuple
 
 from rclpy.exceptions import NameValidationException
@@ -15,6 +14,7 @@ from av_td3_ros.driving.task import TaskSettings, trained_task
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy, PolicyRefused
 from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.nodes.plans import file_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.nodes.trainer_link import check_fit
@@ -37,16 +37,18 @@ def prepare(settings: PolicySettings, logger: Any) -> Prepared:
                             'for a policy that drives')
     try:
         if settings.checkpoint:
-            info = policy.load_checkpoint(settings.checkpoint)
+            checkpoint = expand('checkpoint', settings.checkpoint)
+            info = policy.load_checkpoint(checkpoint)
             check_fit(policy)
-            task = trained_task(policy_config(settings.checkpoint), settings.task)
-            logger.info(f'drives with {settings.checkpoint}, iteration {info.total_it}')
+            task = trained_task(policy_config(checkpoint), settings.task)
+            logger.info(f'drives with {checkpoint}, iteration {info.total_it}')
             if task != settings.task:
                 logger.info('observation and action are as the checkpoint was trained, not as in '
                             'the parameters')
         if settings.routes_file:
-            plans = file_plans(settings.routes_file)
-        if settings.training and settings.town and not os.path.isfile(settings.town):
+            plans = file_plans(expand('routes_file', settings.routes_file))
+        if settings.training and settings.town \
+                and not expand('town', settings.town).is_file():
             raise SettingsError(f'town: {settings.town} is no file')
         for parameter in ('trainer', 'camera', 'guard'):
             _check_name(parameter, getattr(settings, parameter))

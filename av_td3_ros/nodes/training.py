@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future, TimeoutError as FutureTimeout
 import json
-import logging
-from pathlib import Path
 import sys
 import time
 from typing import Any, Callable
@@ -33,11 +31,14 @@ from av_td3_ros.learning.policy import export_policy
 from av_td3_ros.learning.replay import ReplayError
 from av_td3_ros.learning.telemetry.event_file import EventFileError
 from av_td3_ros.learning.worker import LearnerWorker
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.nodes.training_record import TrainingRecord
 from av_td3_ros.nodes.training_settings import (OTHER_SECTIONS, TASK_SECTIONS,
                                                 TrainingNodeSettings)
 from av_td3_ros.ros import experience, qos, weights
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
+from av_td3_ros.ros.endpoints import Endpoints
+from av_td3_ros.ros.log_handler import forward_logging
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.settings import as_dict, SettingsError
@@ -47,14 +48,14 @@ _SERVICE_SECONDS = 4.0
 _END_SECONDS = 6.0
 
 
-class TrainingNode(Node):
+class TrainingNode(Endpoints, Node):
     """Learner of the vehicles that name it."""
 
     def __init__(self) -> None:
         super().__init__('av_td3_trainer')
-        self._tell_logging()
+        forward_logging(self)
         self.settings = s = declare(self, TrainingNodeSettings, self._on_parameters)
-        self._root = _path('checkpoint_dir', s.checkpoint_dir)
+        self._root = expand('checkpoint_dir', s.checkpoint_dir)
         try:
             self._folder = CheckpointFolder(self._root, s.retention)
             self._learner = Learner(
@@ -77,8 +78,8 @@ class TrainingNode(Node):
         self._weights = self.create_publisher(UInt8MultiArray, '~/weights', qos.WEIGHTS)
         self._progress = self.create_publisher(UInt64MultiArray, '~/progress', qos.PROGRESS)
         self._worker.submit(self._publish_weights)
-        self.create_subscription(UInt8MultiArray, '~/experience', self._on_experience,
-                                 qos.EXPERIENCE)
+        self._experience = self.create_subscription(
+            UInt8MultiArray, '~/experience', self._on_experience, qos.EXPERIENCE)
         self.create_subscription(String, '~/task', self._on_task, qos.TASK)
         waiting = ReentrantCallbackGroup()
         self.create_service(Trigger, '~/save_checkpoint', self._on_save, callback_group=waiting)
@@ -107,7 +108,7 @@ class TrainingNode(Node):
                     'another checkpoint_dir') from None
         if s.checkpoint:
             try:
-                self._learner.start_from(_path('checkpoint', s.checkpoint))
+                self._learner.start_from(expand('checkpoint', s.checkpoint))
             except CheckpointError as error:
                 raise SettingsError(f'checkpoint: {error}') from None
             log.info(f'starts from {s.checkpoint}, iteration {self._learner.agent.total_it}')
@@ -117,7 +118,7 @@ class TrainingNode(Node):
     def _make_record(self) -> TrainingRecord | None:
         folder = self.settings.log_dir
         try:
-            return TrainingRecord(_path('log_dir', folder), self._learner) if folder else None
+            return TrainingRecord(expand('log_dir', folder), self._learner) if folder else None
         except (EventFileError, OSError) as error:
             raise SettingsError(f'log_dir {folder}: {error}; empty writes none') from None
 
@@ -144,12 +145,6 @@ class TrainingNode(Node):
         plain = as_dict(self.settings)
         kept = ('algorithm', 'networks', 'training')
         return {**{name: plain[name] for name in kept}, **task}
-
-    def _tell_logging(self) -> None:
-        """Pass what the learning room logs on to ROS."""
-        logger = logging.getLogger('av_td3_ros')
-        logger.setLevel(logging.INFO)
-        logger.addHandler(_RosHandler(self))
 
     # Experience
 
@@ -178,6 +173,11 @@ class TrainingNode(Node):
         except experience.ExperienceError as error:
             self.get_logger().warning(f'experience refused: {error}', throttle_duration_sec=5.0)
             return
+        if self._versions.heed(item.weights):
+            self.get_logger().warning(
+                f'a vehicle drives with weights {item.weights}, newer than all of this node: its '
+                'clock was set back; going on from there', throttle_duration_sec=5.0)
+            self._worker.submit(self._publish_weights)
         receipt = self._ledger.receive(item)
         stream = self._ledger.index(item.stream)
         if receipt.lost:
@@ -356,35 +356,12 @@ class TrainingNode(Node):
         ledger = self._ledger
         values = {'received': ledger.received, 'lost': ledger.lost, 'doubled': ledger.doubled,
                   'without_beginning': ledger.headless + self._unopened,
-                  'waiting': self._worker.waiting, 'vehicles': len(self._tasks), **self._endings}
+                  'waiting': self._worker.waiting, **self._endings,
+                  # Of now: processes that are gone send no more.
+                  'vehicles': self.count_publishers(self._experience.topic_name)}
         if ledger.lost:
             return Report(WARN, f'{ledger.lost} experiences were lost', values)
         return Report(OK, 'complete', values)
-
-
-class _RosHandler(logging.Handler):
-    """Hands Python's log records to a node's logger."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__()
-        self._node = node
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger, text = self._node.get_logger(), record.getMessage()
-        # rclpy allows one severity for each calling line.
-        if record.levelno >= logging.ERROR:
-            logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            logger.warning(text)
-        else:
-            logger.info(text)
-
-
-def _path(parameter: str, given: str) -> Path:
-    try:
-        return Path(given).expanduser()
-    except RuntimeError as error:
-        raise SettingsError(f'{parameter} {given}: {error}') from None
 
 
 def main(args: Any = None) -> int:

@@ -3,12 +3,16 @@
 """What a policy node refuses before it is configured."""
 
 import logging
+import types
 
 import pytest
+from stack import small_agent
 
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.nodes.preparation import prepare
+from av_td3_ros.nodes.town_reader import TownReader
 from av_td3_ros.settings import SettingsError
+from av_td3_ros.simulation.town import default_town
 
 pytestmark = pytest.mark.ros
 
@@ -23,3 +27,28 @@ def test_names_that_are_none_are_refused_with_their_parameter(parameter, name):
 @pytest.mark.parametrize('name', ['camera', 'front/camera', '/elsewhere/camera'])
 def test_names_relative_and_absolute(name):
     prepare(PolicySettings(camera=name, trainer=name, guard=name), logging.getLogger())
+
+
+def test_files_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    small_agent().save_checkpoint(tmp_path / 'policy.pth')
+    (tmp_path / 'routes.yaml').write_text(
+        'routes: [{start: [0, 0, 0, 0], goal: [9, 0, 0, 0]}]')
+    (tmp_path / 'town.xodr').write_bytes(default_town().read_bytes())
+    prepared = prepare(PolicySettings(
+        training=True, checkpoint='~/policy.pth', routes_file='~/routes.yaml',
+        town='~/town.xodr'), logging.getLogger())
+    assert prepared.policy.info is not None and prepared.plans(0).goal.x == 9.0
+    found = []
+    reader = TownReader(types.SimpleNamespace(get_logger=logging.getLogger),
+                        PolicySettings(town='~/town.xodr'), 'role', None,
+                        lambda *what: found.append(what))
+    reader._read(None)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize('parameter', ['checkpoint', 'routes_file', 'town'])
+def test_a_home_that_nobody_has_is_said_with_its_parameter(parameter):
+    with pytest.raises(SettingsError, match=f'^{parameter} ~nobody-here/x: '):
+        prepare(PolicySettings(training=True, **{parameter: '~nobody-here/x'}),
+                logging.getLogger())

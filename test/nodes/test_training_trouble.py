@@ -16,6 +16,7 @@ from av_td3_ros.driving.driver import Kind
 from av_td3_ros.driving.episode import Ending
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.nodes import training
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.ros import weights
 from av_td3_ros.settings import SettingsError
 
@@ -249,4 +250,4 @@ def test_what_fails_after_its_answer_was_given_is_logged(monkeypatch, name):
 
 def test_a_home_that_nobody_has_is_said_with_its_parameter():
     with pytest.raises(SettingsError, match='^log_dir ~nobody-here/x: '):
-        training._path('log_dir', '~nobody-here/x')
+        expand('log_dir', '~nobody-here/x')
