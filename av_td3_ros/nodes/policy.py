@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Callable
+from typing import Any
 
 from carla_msgs.msg import CarlaCollisionEvent, CarlaStatus, CarlaWorldInfo
 from nav_msgs.msg import Odometry, Path
@@ -21,7 +21,6 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
 import torch
 
 from av_td3_ros.driving.driver import Driver, Phase, STOP, Transition
@@ -46,7 +45,7 @@ from av_td3_ros.nodes.preparation import prepare
 from av_td3_ros.nodes.safe_commands import SafeCommands
 from av_td3_ros.nodes.town_reader import TownReader
 from av_td3_ros.nodes.trainer_link import TrainerLink
-from av_td3_ros.ros import qos, weights
+from av_td3_ros.ros import qos
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
 from av_td3_ros.ros.messages import MessageError, read_odometry, read_path, read_stamp
@@ -142,7 +141,8 @@ class PolicyNode(ManagedNode):
         self.listen(Odometry, 'odometry', self._on_odometry, qos.STREAM)
         self.listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)
         self._trainer = TrainerLink(self, s.trainer, self._loaded, self._warnings,
-                                    training=s.training, heard=self._continue)
+                                    training=s.training, heard=self._continue,
+                                    patience=s.service_timeout)
         made.append(self._trainer.destroy)
         self._bridge = BridgeControl(self, training=s.training)
         made.append(self._bridge.destroy)
@@ -153,7 +153,8 @@ class PolicyNode(ManagedNode):
             self.listen(CarlaWorldInfo, '/carla/world_info', self._on_world, qos.INFO)
             if s.town:
                 self._town.read(None)
-        for name, around in (('save_checkpoint', None), ('load_checkpoint', self._await_loaded)):
+        for name, around in (('save_checkpoint', None),
+                             ('load_checkpoint', self._trainer.await_loaded)):
             relay = TriggerRelay(self, name, s.trainer, s.service_timeout,
                                  **({} if around is None else {'around': around}))
             made.append(relay.destroy)
@@ -331,18 +332,6 @@ class PolicyNode(ManagedNode):
                 and time.monotonic() - self._arrival > self.settings.pair_timeout:
             for answer in self._ticks.give_up():
                 self._answer(answer)
-
-    def _await_loaded(self, call: Callable[[], Trigger.Response]) -> Trigger.Response:
-        """Answer a load only once the vehicle drives with the weights that were loaded."""
-        begun = time.monotonic()
-        answer = call()
-        loaded = weights.version_in(answer.message)
-        while answer.success and self._trainer.version < loaded:
-            if time.monotonic() - begun > self.settings.service_timeout:
-                answer.success = False
-                answer.message += '; but its weights have not reached the policy node'
-            time.sleep(0.01)
-        return answer
 
     # Reports
 

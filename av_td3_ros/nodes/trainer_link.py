@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 import json
 import secrets
 import time
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
+from std_srvs.srv import Trigger
 
 from av_td3_ros.driving.action import ACTION_SIZE
 from av_td3_ros.driving.driver import Transition
@@ -23,6 +25,14 @@ from av_td3_ros.ros.diagnostics import ERROR, OK, Report, WARN
 from av_td3_ros.ros.throttled import Warnings
 
 
+class _Outcome(NamedTuple):
+    """What became of weights: when they came, and why they were refused, empty where taken."""
+
+    version: int
+    at: float
+    refusal: str
+
+
 class TrainerLink:
     """
     A vehicle's stream to the training node, and the policy that comes back.
@@ -30,21 +40,22 @@ class TrainerLink:
     :attr:`policy` is replaced as a whole by each version of the weights that is newer and fits;
     any other is refused, counted, and changes nothing. ``heard`` is called after weights, also
     refused ones, and after an answer to this vehicle's own experience. Without ``training`` there
-    is no experience, and only weights come in.
+    is no experience, and only weights come in. ``patience``: s that a load may take in all.
     """
 
     def __init__(self, node: Node, trainer: str, policy: Policy, warnings: Warnings, *,
-                 training: bool, heard: Callable[[], None]) -> None:
+                 training: bool, heard: Callable[[], None], patience: float) -> None:
         self.policy = policy
         self.progress: weights.Progress | None = None
         self.own_progress: weights.Progress | None = None
         self.version = self.refused_count = 0
         self._refused = 0
         self._refusal = ''      # why weights were refused last
+        self._outcomes: deque[_Outcome] = deque(maxlen=64)
         self._used_since = time.monotonic()
         self._unheard = 0       # experience sent while nobody listened
         self._node, self._trainer, self._warnings = node, trainer, warnings
-        self._training, self._heard = training, heard
+        self._training, self._heard, self._patience = training, heard, patience
         self._stream, self._sequence = secrets.randbits(62), 0
         self._subscriptions = [node.create_subscription(
             UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)]
@@ -100,9 +111,41 @@ class TrainerLink:
         return (progress is not None and progress.sequence >= sequence
                 and progress.version <= max(self.version, self._refused))
 
+    def outcome(self, version: int, since: float) -> str | None:
+        """
+        Return why weights are not driven with, empty where they are; None where none came.
+
+        That is of weights of that version or, since only the newest are kept on the way, a later
+        one, which came after ``since`` on the steady clock. It may be called in any thread.
+        """
+        found = [item for item in self._outcomes.copy()
+                 if item.version >= version and item.at >= since]
+        if any(not item.refusal for item in found):
+            return ''
+        return found[-1].refusal if found else None
+
+    def await_loaded(self, call: Callable[[], Trigger.Response]) -> Trigger.Response:
+        """Answer a load once the vehicle drives with what was loaded, or it is known that not."""
+        begun = time.monotonic()
+        answer = call()
+        loaded = weights.version_in(answer.message)
+        if not answer.success or not loaded:
+            return answer
+        while (refusal := self.outcome(loaded, begun)) is None:
+            if time.monotonic() - begun > self._patience:
+                refusal = 'its weights have not reached the policy node'
+                break
+            time.sleep(0.01)
+        if refusal:
+            answer.success = False
+            answer.message += f'; but the vehicle does not drive with it: {refusal}'
+        return answer
+
     def _on_weights(self, message: UInt8MultiArray) -> None:
+        version, refusal = 0, ''
         try:
             new = weights.decode(message.data)
+            version = new.version
             if new.version <= self.version:
                 raise PolicyRefused(f'version {new.version} is not newer than {self.version}')
             # A newer version that is refused is not waited for.
@@ -111,9 +154,10 @@ class TrainerLink:
             self.version = new.version
         except (weights.WeightsError, PolicyRefused) as error:
             self.refused_count += 1
-            self._refusal = str(error)
+            self._refusal = refusal = str(error)
             self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
                                 f'{error}')
+        self._outcomes.append(_Outcome(version, time.monotonic(), refusal))
         self._heard()
 
     def _use(self, packed: memoryview) -> None:

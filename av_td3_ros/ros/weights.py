@@ -5,7 +5,8 @@ Weights and progress on the wire: what the training node tells the policy nodes.
 
 Weights go out whole, in ``std_msgs/UInt8MultiArray``: :data:`HEADER`, then the exported policy
 with its own checksum. Versions are microseconds of the trainer's wall clock, made strictly
-increasing, so that they go on rising when the trainer is started anew. Progress is one
+increasing, so that they go on rising when the trainer is started anew; where that clock was set
+back meanwhile, they go on from those that vehicles tell with their experience. Progress is one
 ``std_msgs/UInt64MultiArray`` with the fields of :class:`Progress`; in lockstep it answers each
 experience, and the vehicle acts once it has the weights that the answer names.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import array
 import re
 import struct
+import threading
 import time
 from typing import NamedTuple, Sequence
 
@@ -91,13 +93,36 @@ def version_in(message: str) -> int:
     return int(found.group(1)) if found else 0
 
 
+# No clock shows more, in microseconds; a vehicle that tells such a version is not believed.
+_LATEST = 1 << 56
+
+
 class VersionCounter:
-    """Makes versions: the wall clock in microseconds, never the same or less than before."""
+    """
+    Makes versions: the wall clock in microseconds, never the same or less than before.
+
+    It may be used in several threads.
+    """
 
     def __init__(self) -> None:
         self.value = 0
+        self._lock = threading.Lock()
 
     def advance(self) -> int:
         """Return the next version."""
-        self.value = max(self.value + 1, time.time_ns() // 1000)
-        return self.value
+        with self._lock:
+            self.value = max(self.value + 1, time.time_ns() // 1000)
+            return self.value
+
+    def heed(self, version: int) -> bool:
+        """
+        Go on above a version that a vehicle tells; return whether it was newer than all here.
+
+        It comes from a trainer before this one, whose clock was ahead: until there is a version
+        above it, the vehicle takes no weights of this one.
+        """
+        with self._lock:
+            if not self.value < version < _LATEST:
+                return False
+            self.value = version
+            return True

@@ -41,7 +41,7 @@ def test_experience_is_learned_from_at_the_set_ratio(trainer, vehicle):
     vehicle.drive(30)
     trainer.learned(30)
     values = trainer.counts(received=31, lost=0, doubled=0, without_beginning=0, arrival=1)
-    assert values['vehicles'] == '0'
+    assert values['vehicles'] == '1'
     assert trainer.diagnosed(EXPERIENCE).message == 'complete'
 
 
@@ -96,12 +96,39 @@ def test_bytes_that_are_no_experience_are_refused(trainer, vehicle):
     task = trainer.ros.publisher(String, f'{TRAINER}/task', qos.TASK)
     for text in ('', '[]', '{"stream": 1}', '{"stream": "x", "role": 1}', 'null',
                  '{"stream": Infinity, "role": "a"}', '[' * 100_000,
-                 json.dumps({'stream': 5, 'role': 'a', 'networks': 'nonsense', 'reward': 7})):
+                 json.dumps({'stream': 5, 'role': 'a', 'networks': 'nonsense', 'reward': 7}),
+                 json.dumps({'stream': 6, 'role': 'last', 'reward': {'progress': 1.0}})):
         task(String(data=text))
-    trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '1', 'the last task')
+    trainer.ros.wait_for(lambda: 'last learns another task' in trainer.process.output,
+                         'the last task')
     assert trainer.diagnosed.fresh(EXPERIENCE)['received'] == before
     assert trainer.process.code is None
     assert trainer.process.output.count('experience refused') == 1
+
+
+def test_vehicles_that_are_gone_are_not_counted(trainer, vehicle):
+    # This process has the publishers of three.
+    trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '3', 'three vehicles')
+    more = trainer.ros.node.create_publisher(
+        UInt8MultiArray, f'{TRAINER}/experience', qos.EXPERIENCE)
+    trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '4', 'one more')
+    trainer.ros.node.destroy_publisher(more)
+    trainer.diagnosed.wait_for(EXPERIENCE, lambda v: v['vehicles'] == '3', 'one less')
+
+
+def test_versions_go_on_above_those_of_a_trainer_whose_clock_was_ahead(trainer, vehicle):
+    heard = trainer.ros.subscribe(UInt8MultiArray, f'{TRAINER}/weights', qos.WEIGHTS)
+    trainer.ros.wait_for(lambda: heard, 'weights', 10.0)
+    ahead = weights.decode(heard[-1].data).version + 3_600_000_000
+    vehicle.weights = ahead
+    vehicle.send(Kind.BEGIN)
+    trainer.ros.wait_for(lambda: weights.decode(heard[-1].data).version > ahead,
+                         'weights that the vehicle takes')
+    vehicle.weights = (1 << 64) - 1     # that is none
+    vehicle.send(ending=Ending.TIME)
+    trainer.ros.wait_for(lambda: trainer.progress[-1].version > ahead, 'progress')
+    assert trainer.progress[-1].version < ahead + 3_600_000_000
+    vehicle.weights = 0
 
 
 def test_a_save_is_durable_and_names_file_and_iteration(trainer):

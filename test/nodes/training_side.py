@@ -21,7 +21,7 @@ class Vehicle:
     def __init__(self, ros, stream):
         self.send_bytes = ros.publisher(UInt8MultiArray, f'{TRAINER}/experience',
                                         qos.EXPERIENCE, timeout=START)
-        self.stream, self.sequence, self.episode = stream, 0, 0
+        self.stream, self.sequence, self.episode, self.weights = stream, 0, 0, 0
         self._rng = np.random.default_rng(stream)
 
     def item(self, kind=Kind.STEP, ending=None, **changes):
@@ -32,7 +32,7 @@ class Vehicle:
             'vector': rng.standard_normal(23).astype(np.float32),
             'action': rng.uniform(-1.0, 1.0, 2).astype(np.float32),
             'reward': float(rng.random()), 'terms': RewardTerms(progress=0.4), 'ending': ending}
-        return experience.Experience(self.stream, self.sequence, 0,
+        return experience.Experience(self.stream, self.sequence, self.weights,
                                      Transition(**{**values, **changes}))
 
     def send(self, kind=Kind.STEP, ending=None, **changes):

@@ -40,6 +40,19 @@ def test_versions_rise_whatever_the_clock_does(monkeypatch):
     assert counter.value == 20000
 
 
+def test_versions_go_on_from_what_a_vehicle_tells(monkeypatch):
+    monkeypatch.setattr(weights.time, 'time_ns', lambda: 5_000_000)
+    counter = weights.VersionCounter()
+    assert counter.advance() == 5000
+    assert not counter.heed(0) and not counter.heed(5000) and counter.value == 5000
+    assert counter.heed(90_000) and counter.advance() == 90_001
+    assert not counter.heed(90_001)
+    # What no clock can have shown would leave no room above it.
+    for absurd in (1 << 56, (1 << 62) - 1, (1 << 64) - 1):
+        assert not counter.heed(absurd)
+    assert counter.advance() == 90_002
+
+
 def test_an_answer_names_the_version_of_the_loaded_weights():
     message = weights.tell_version('loaded /a/latest at iteration 10 (weights 5)', 17 << 50)
     assert message.startswith('loaded /a/latest at iteration 10')

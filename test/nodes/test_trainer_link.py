@@ -1,0 +1,108 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node's side of the training node, and its answer to a load, without processes."""
+
+import logging
+import time
+
+import pytest
+from stack import small_agent
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from av_td3_ros.learning.networks import get_cnn_extractor
+from av_td3_ros.learning.policy import export_policy, Policy
+from av_td3_ros.learning.td3 import TD3Agent
+from av_td3_ros.nodes.trainer_link import TrainerLink
+from av_td3_ros.ros import weights
+from av_td3_ros.ros.throttled import Warnings
+
+pytestmark = pytest.mark.ros
+TIMEOUT = 0.3
+
+
+class Node:
+    """Takes endpoints, and gives none."""
+
+    def create_subscription(self, *_):
+        return None
+
+    def get_logger(self):
+        return logging.getLogger()
+
+
+@pytest.fixture(scope='module')
+def packed():
+    return export_policy(small_agent(), 1)
+
+
+@pytest.fixture
+def link():
+    node = Node()
+    return TrainerLink(node, '/trainer', Policy(), Warnings(node), training=False,
+                       heard=lambda: None, patience=TIMEOUT)
+
+
+def publish(link, version, packed):
+    link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
+
+
+def load(link, version, *published):
+    """Have a load answered, during which weights come; return the answer and what it took."""
+    def call():
+        for number, data in published:
+            publish(link, number, data)
+        return Trigger.Response(success=True, message=weights.tell_version('loaded x', version))
+    begun = time.monotonic()
+    answer = link.await_loaded(call)
+    return answer, time.monotonic() - begun
+
+
+def test_a_load_is_answered_once_its_weights_are_driven_with(link, packed):
+    answer, _ = load(link, 500, (500, packed))
+    assert answer.success and link.version == 500
+    # Learning went on meanwhile, and only the newest came.
+    answer, _ = load(link, 600, (700, packed))
+    assert answer.success and link.version == 700
+
+
+def test_versions_that_were_set_back_are_not_taken_for_loaded_ones(link, packed):
+    publish(link, 900, packed)
+    answer, _ = load(link, 500, (500, packed))
+    assert not answer.success and 'version 500 is not newer than 900' in answer.message
+    # They are where the trainer then goes on from what the vehicle tells.
+    answer, _ = load(link, 500, (500, packed), (901, packed))
+    assert answer.success
+
+
+def test_weights_that_do_not_fit_are_told_of_at_once(link, packed):
+    publish(link, 100, packed)
+    other = export_policy(TD3Agent(55, 2, 1.0, *(
+        get_cnn_extractor(4, 32, 'nature_layernorm') for _ in range(2))), 200)
+    # Long before the timeout of a node.
+    link._patience = 60.0
+    begun = time.monotonic()
+    publish_in = lambda: (publish(link, 200, other), Trigger.Response(  # noqa: E731
+        success=True, message=weights.tell_version('loaded x', 200)))[1]
+    answer = link.await_loaded(publish_in)
+    assert time.monotonic() - begun < 30.0
+    assert not answer.success and 'they are for the encoder nature_layernorm' in answer.message
+    assert answer.message.startswith('loaded x')
+    assert link.version == 100
+
+
+def test_weights_that_do_not_come_are_said_so_in_time(link, packed):
+    answer, took = load(link, 500)
+    assert not answer.success and 'have not reached the policy node' in answer.message
+    assert took >= TIMEOUT
+    # Those that came before the load are not its own.
+    publish(link, 800, packed)
+    answer, _ = load(link, 500)
+    assert not answer.success
+
+
+def test_what_failed_or_names_no_version_is_passed_on(link):
+    for given in (Trigger.Response(success=False, message='no (weights 7)'),
+                  Trigger.Response(success=True, message='loaded by another')):
+        answer = link.await_loaded(lambda given=given: given)
+        assert answer is given and 'but the vehicle' not in answer.message
