@@ -38,12 +38,13 @@ def write(path, frames, storage, compression):
     return noise[0].nbytes
 
 
-def measure(path, checkpoint):
+def measure(path, checkpoint, threads=1):
     """Return pictures, seconds of wall and of the processor for one pass from file to action."""
     candidate, _ = load_candidate(checkpoint, 'A')
     begun, worked = time.perf_counter(), time.process_time()
     with Bag(path) as bag:
-        recording = Replay(bag, choose_topics(bag, Options()), [candidate]).run()
+        recording = Replay(bag, choose_topics(bag, Options()), [candidate],
+                           threads=threads).run()
     assert recording.used.all()
     return recording.count, time.perf_counter() - begun, time.process_time() - worked
 
@@ -55,17 +56,18 @@ def main():
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--storage', choices=sorted(STORAGES), default='mcap')
     parser.add_argument('--compression', choices=sorted(COMPRESSIONS), default='none')
-    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--threads', type=int, choices=(1, 2), default=1,
+                        help='2: the bag is read in a thread of its own')
     parser.add_argument('--checkpoint', type=Path, default=shipped('models', 'policy.pth'))
     parser.add_argument('--directory', type=Path, help='where to write the bag (temporary)')
     parser.add_argument('--json', action='store_true')
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(options.threads)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(dir=options.directory) as folder:
         path = Path(folder) / 'bag'
         size = write(path, options.frames, options.storage, options.compression)
-        runs = [measure(path, options.checkpoint) for _ in range(options.repeats)]
+        runs = [measure(path, options.checkpoint, options.threads) for _ in range(options.repeats)]
     rates = [count / wall for count, wall, _ in runs]
     figures = {
         'frames': options.frames, 'threads': options.threads, 'storage': options.storage,

@@ -78,7 +78,8 @@ class Route:
         segments of a sampled curve does not show as a jump.
         """
         low, high = max(distance - 1.0, 0.0), min(distance + 1.0, self.length)
-        (x0, y0), (x1, y1) = self.at(np.array([low, high]))
+        x0, x1 = np.interp((low, high), self._distance, self.points[:, 0]).tolist()
+        y0, y1 = np.interp((low, high), self._distance, self.points[:, 1]).tolist()
         return math.atan2(y1 - y0, x1 - x0)
 
     def locate(self, pose: Pose, near: float | None = None, behind: float = 10.0,

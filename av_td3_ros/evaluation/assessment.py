@@ -39,7 +39,8 @@ class Options:
     topics: names by kind (:data:`.topics.KINDS`) where they are not to be found. route:
     'recorded', or 'driven' to take the way that the vehicle took as the route. pairing: of
     pictures and odometry, empty to find out. closed_loop: the bags were driven by what is judged.
-    disturbed: pictures of each bag on which the policies are disturbed, 0 for none.
+    disturbed: pictures of each bag on which the policies are disturbed, 0 for none. threads: 2 to
+    read bags in a second thread, which changes no result.
     """
 
     role: str = ''
@@ -48,6 +49,7 @@ class Options:
     pairing: str = ''
     closed_loop: bool = False
     disturbed: int = 0
+    threads: int = 1
 
 
 @dataclasses.dataclass
@@ -126,7 +128,8 @@ def assess(paths: Sequence[str | Path], checkpoints: Sequence[str | Path], optio
             selection = choose_topics(bag, options)
             route = driven_route(bag, selection) if options.route == DRIVEN else None
             replay = Replay(bag, selection, [candidate for candidate, _ in loaded],
-                            pairing=options.pairing, route=route)
+                            pairing=options.pairing, route=route,
+                            threads=options.threads)
             replay.progress = progress(len(replay))
             if options.disturbed:
                 samples.append(Sample(replay.pictures, options.disturbed, len(loaded)))

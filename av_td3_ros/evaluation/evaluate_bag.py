@@ -57,6 +57,9 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--disturbed', type=int, default=300, metavar='N',
                         help='pictures of each bag on which the policies are disturbed (300; 0: '
                         'none)')
+    parser.add_argument('--threads', type=int, choices=(1, 2), default=min(
+        len(os.sched_getaffinity(0)), 2), help='2 (where there are two cores): read the bag in a '
+        'second thread; the result is the same')
     parser.add_argument('--no-video', action='store_true', help='write no video')
     parser.add_argument('--gate', type=Path, metavar='FILE',
                         help='YAML of thresholds; exit with 1 where one does not hold')
@@ -178,7 +181,8 @@ def evaluate(options: argparse.Namespace, say: Callable[[str], None] = print, *,
     """
     thresholds = None if options.gate is None else read_gate(options.gate)
     reading = Options(options.role_name, dict(pair.split('=', 1) for pair in options.topic),
-                      options.route, options.pairing, options.closed_loop, options.disturbed)
+                      options.route, options.pairing, options.closed_loop, options.disturbed,
+                      options.threads)
     with Folder(options.out, force=options.force) as folder:
         bars: list[Progress] = []
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections import Counter
 import dataclasses
 import time
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from av_td3_ros.driving.action import action_from_control, ActionSettings
 from av_td3_ros.driving.driver import Driver, Phase
 from av_td3_ros.driving.frames import Control, VehicleState
-from av_td3_ros.driving.image import ImageError
+from av_td3_ros.driving.image import ImageError, to_frame
 from av_td3_ros.driving.observation import Observation
 from av_td3_ros.driving.pictures import check_image, read_compressed, view_image
 from av_td3_ros.driving.reading import (MessageError, read_control, read_odometry, read_path,
@@ -27,6 +27,7 @@ from av_td3_ros.driving.reading import (MessageError, read_control, read_odometr
 from av_td3_ros.driving.route import Route, RouteError
 from av_td3_ros.driving.task import DrivingTask, TaskSettings
 from av_td3_ros.driving.ticks import Picture, Ticks
+from av_td3_ros.evaluation.ahead import ahead
 from av_td3_ros.evaluation.alignment import Aligner, choose, EXACT, RECEIVED, stamp_of
 from av_td3_ros.evaluation.bag import Bag, Message
 from av_td3_ros.evaluation.definitions import Decoder
@@ -45,6 +46,35 @@ class Candidate:
     name: str
     act: Callable[[Observation], np.ndarray]
     settings: TaskSettings = TaskSettings()
+
+
+class _Seen(NamedTuple):
+    """A picture's stamp, ns, and the picture, or why it cannot be used."""
+
+    stamp: int
+    picture: Any = None
+    encoding: str = ''
+    error: MessageError | None = None
+
+
+def _seen(image: Any, *, reduce: bool) -> _Seen:
+    """Return what is in a message with a picture; reduced to what a policy is shown if asked."""
+    stamp = read_stamp(image.header.stamp)
+    try:
+        if hasattr(image, 'encoding'):
+            check_image(image)
+            picture, encoding = view_image(image), image.encoding
+        else:
+            picture, encoding = read_compressed(image), 'bgr8'
+    except MessageError as error:
+        return _Seen(stamp, error=error)
+    if reduce:
+        try:
+            # Of a frame that is one already, the policy's own reduction makes the same again.
+            picture, encoding = to_frame(picture, encoding), 'mono8'
+        except ImageError:
+            pass    # it is said where the picture is used
+    return _Seen(stamp, picture, encoding)
 
 
 class _Seat:
@@ -69,13 +99,15 @@ class Replay:
 
     pairing: 'exact', 'nearest' or 'received' (:mod:`.alignment`), empty to find out. seen: called
     for every used picture with its number, the policy's number and what it was given. progress:
-    called for every message.
+    called for every message. threads: 2 to read, decode and reduce pictures in a second thread,
+    which changes nothing else.
     """
 
     def __init__(self, bag: Bag, selection: Selection, candidates: Sequence[Candidate], *,
                  pairing: str = '', route: Route | None = None,
                  seen: Callable[[int, int, Observation], None] | None = None,
-                 progress: Callable[[], None] = lambda: None) -> None:
+                 progress: Callable[[], None] = lambda: None, threads: int = 1) -> None:
+        self._threads = threads
         self.bag, self.selection = bag, selection
         self._decoder = Decoder(bag.topics)
         self._seats = [_Seat(candidate) for candidate in candidates]
@@ -117,13 +149,13 @@ class Replay:
             'objects': self._on_objects, OTHERS: self._on_other}
         kinds = {number: self.selection.kind(number) for number in
                  (*self.selection.chosen.values(), *self.selection.others)}
-        for message in self.bag.messages(self.entries):
+        taken = self._taken()
+        for message, decoded in ahead(taken) if self._threads > 1 else taken:
             kind = kinds[message.topic]
             number = self.recording.image(message.time) if kind == 'image' else -1
             try:
-                if message.data is None:
-                    raise Damaged(message.lost)
-                decoded = self._decoder.decode(self.bag.topics[message.topic].type, message.data)
+                if isinstance(decoded, Exception):
+                    raise decoded
                 if kind == 'image':
                     self._on_image(message, decoded, number)
                 else:
@@ -138,6 +170,21 @@ class Replay:
             self.progress()
         self._finish()
         return self.recording
+
+    def _taken(self) -> Iterator[tuple[Message, Any]]:
+        """Yield each message and what is in it, or why that cannot be said."""
+        images = self.selection.chosen['image']
+        for message in self.bag.messages(self.entries):
+            decoded: Any
+            try:
+                if message.data is None:
+                    raise Damaged(message.lost)
+                decoded = self._decoder.decode(self.bag.topics[message.topic].type, message.data)
+                if message.topic == images:
+                    decoded = _seen(decoded, reduce=self._threads > 1)
+            except (Damaged, MessageError) as error:
+                decoded = error
+            yield message._replace(data=None), decoded
 
     def _lost(self, kind: str, number: int, reason: str) -> None:
         if number >= 0:
@@ -186,16 +233,14 @@ class Replay:
 
     # Input
 
-    def _on_image(self, message: Message, image: Any, number: int) -> None:
-        stamp = read_stamp(image.header.stamp)
+    def _on_image(self, message: Message, image: _Seen, number: int) -> None:
+        stamp = image.stamp
         self.recording.stamp(number, stamp or message.time)
+        if image.error is not None:
+            raise image.error
         if self.pairing == RECEIVED:
             stamp = message.time
-        if hasattr(image, 'encoding'):
-            check_image(image)
-            picture = Picture(view_image(image), image.encoding, number)
-        else:
-            picture = Picture(read_compressed(image), 'bgr8', number)
+        picture = Picture(image.picture, image.encoding, number)
         if self._aligner is None:
             self._add_picture(stamp, picture)
         else:

@@ -15,6 +15,7 @@ from av_td3_ros.evaluation.metrics import CHANNELS, SHIFTS
 from av_td3_ros.evaluation.recording import Recording
 from av_td3_ros.evaluation.svg import Axes, COLOURS, heat, thinned
 
+_HALF = 456         # pixels of a plot of which two stand side by side
 LARGEST = 20_000_000
 """Bytes that a report may have."""
 
@@ -26,6 +27,9 @@ h3{font-size:15px;margin-bottom:4px}table{border-collapse:collapse;font-size:13p
 td,th{padding:3px 10px;text-align:right;border-bottom:1px solid #e5e7eb}
 td:first-child,th:first-child{text-align:left}svg{width:100%;display:block}
 svg text{font:11px system-ui,sans-serif;fill:#374151}.grid{stroke:#e5e7eb;stroke-width:1}
+.pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:4px 16px}
+.scale{display:inline-block;width:160px;height:10px;margin:0 6px;
+background:linear-gradient(90deg,#16a34a,#eab308,#dc2626)}
 .moments{display:grid;grid-template-columns:repeat(auto-fill,minmax(220px,1fr));gap:12px}
 .moments figure{margin:0;font-size:12px}.moments img{width:100%;display:block}
 .key span{display:inline-block;margin-right:16px}.key i{display:inline-block;width:18px;height:3px;
@@ -48,7 +52,7 @@ def make_report(result: Mapping[str, Any], recordings: Sequence[Recording],
     parts = [_head(result), _images(result)]
     if len(pooled.frames):
         parts += [_errors(result), _comparison(result['comparison']),
-                  *(_map(pooled, n, policies[n]) for n in range(len(policies))),
+                  _maps(pooled, policies),
                   _traces(pooled, policies), _histograms(pooled, policies),
                   _shifts(result, policies)]
     if robustness:
@@ -103,19 +107,22 @@ def _images(result: Mapping[str, Any]) -> str:
 
 
 def _errors(result: Mapping[str, Any]) -> str:
-    rows, bins = [], []
-    for label, found in result['open_loop'].items():
-        error = found['action_error']
-        if error is None:
-            continue
+    rows: list[tuple[Any, ...]] = []
+    bins: dict[tuple[str, str, int], list[str]] = {}
+    labels = [label for label, found in result['open_loop'].items() if found['action_error']]
+    for label in labels:
+        error = result['open_loop'][label]['action_error']
         for name in CHANNELS:
             own = error[name]
-            rows.append((f'{label}: {name}', own['mean'], own['p95'], own['worst'], own['bias']))
+            rows.append((f'{label}: {name}', *(f'{own[key]:.3f}' for key in (
+                'mean', 'p95', 'worst', 'bias'))))
             for by, unit in (('by_speed', 'm/s'), ('by_curvature', '1/m')):
-                bins += [(f'{label}: {name}', f'{part["from"]:g} to '
-                          + ('' if part['to'] is None else f'{part["to"]:g} ') + unit,
-                          part['count'], part['mean'], part['p95'], part['worst'])
-                         for part in own[by] if part['count']]
+                for part in own[by]:
+                    if part['count']:
+                        where = f'{part["from"]:g} to ' + (
+                            '' if part['to'] is None else f'{part["to"]:g} ') + unit
+                        bins.setdefault((name, where, part['count']), []).extend(
+                            f'{part[key]:.3f}' for key in ('mean', 'p95', 'worst'))
     smooth = [(name, *(figures[key] for key in ('steer_rate', 'drive_rate', 'steer_reversals',
                                                 'switches')))
               for name, figures in [*((label, found['smoothness']) for label, found
@@ -126,7 +133,9 @@ def _errors(result: Mapping[str, Any]) -> str:
         return text + '<p>No driver is recorded.</p>'
     return (text + _table(('', 'mean', 'p95', 'worst', 'bias'), rows)
             + '<h3>By speed and by the curvature of the route</h3>'
-            + _table(('', 'where', 'pictures', 'mean', 'p95', 'worst'), bins)
+            + _table(('', 'where', 'pictures', *(f'{label}: {key}' for label in labels
+                                                 for key in ('mean', 'p95', 'worst'))),
+                     [(*place, *figures) for place, figures in bins.items()])
             + '<h3>Smoothness of the commands</h3>' + _table(
                 ('', 'steering, 1/s', 'throttle and brake, 1/s', 'steering reversals, 1/min',
                  'throttle to brake, 1/min'), smooth))
@@ -142,6 +151,8 @@ def _comparison(found: Mapping[str, Any]) -> str:
     values = [found['quantities'][name] for name in names]
     reach = max(max(abs(end) for end in one['interval']) for one in values) or 1.0
     axes = Axes((-1.1 * reach, 1.1 * reach), (-0.6, len(names) - 0.4), height=46 * len(names) + 60,
+                names_y={float(len(names) - 1 - row): name.replace('_', ' ')
+                         for row, name in enumerate(names)},
                 label_x='mean difference, with its 95 % interval over all quantities together')
     axes.line(np.zeros(2), np.array([-0.6, len(names) - 0.4]), '#9ca3af', dashed=True)
     for row, one in enumerate(values):
@@ -149,51 +160,55 @@ def _comparison(found: Mapping[str, Any]) -> str:
         colour = COLOURS[1] if one['different'] else COLOURS[0]
         axes.line(np.array(one['interval']), np.array([y, y]), colour, width=4.0)
         axes.dots(np.array([one['mean']]), np.array([y]), [colour], 5.0)
-    rows = [(name, one['mean'], *one['interval'], 'yes' if one['different'] else '')
-            for name, one in zip(names, values)]
+    rows = [(name.replace('_', ' '), one['mean'], *one['interval'],
+             'yes' if one['different'] else '') for name, one in zip(names, values)]
     return (text + verdict + axes.text()
             + _table(('', 'mean', 'from', 'to', 'different'), rows)
             + f'<p class="note">{found["frames"]} pictures in {found["blocks"]} blocks of '
-            f'{found["block_length"]} or more. The rows from the top are in the order of the '
-            'table. ..._error below 0: the first is nearer to the recorded driver.</p>')
+            f'{found["block_length"]} or more. An error below 0: the first is nearer to the '
+            'recorded driver.</p>')
 
 
-def _map(pooled: Pooled, policy: int, label: str) -> str:
-    error = error_of(pooled, policy)
-    if not np.isfinite(error).any():
-        error = np.zeros(len(error))
-        title = f'Where the bags were driven ({label})'
-    else:
-        title = f'Route, coloured by the error of {label}'
-    chosen = thinned(len(error), 4000)
+def _maps(pooled: Pooled, policies: Sequence[str]) -> str:
+    """Return a map for each policy, side by side, with one scale of colours."""
+    errors = [error_of(pooled, policy) for policy in range(len(policies))]
+    judged = any(np.isfinite(error).any() for error in errors)
+    chosen = thinned(len(pooled.frames), 4000)
     x, y = pooled.frames['x'][chosen], pooled.frames['y'][chosen]
-    shown = np.nan_to_num(error[chosen])
-    full = max(float(np.percentile(shown, 99)), 1e-6)
+    shown = [np.nan_to_num(error[chosen]) for error in errors] if judged else [np.zeros(len(x))]
+    full = max(float(np.percentile(np.concatenate(shown), 99)), 1e-6)
+    width, height = (_HALF, 400) if len(shown) > 1 else (928, 460)
     middle = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2
-    half = max(x.max() - x.min(), (y.max() - y.min()) * 720 / 420, 1.0) * 0.53
-    axes = Axes((middle[0] - half, middle[0] + half),
-                (middle[1] - half * 420 / 720, middle[1] + half * 420 / 720), height=420,
-                label_x='x, m', label_y='y, m')
-    order = np.argsort(shown, kind='stable')
-    axes.dots(x[order], y[order], [heat(value / full) for value in shown[order]],
-              titles=[f'bag {pooled.bag[chosen[k]] + 1}, picture {pooled.number[chosen[k]]}: '
-                      f'error {shown[k]:.3f}' for k in order])
-    return (f'<h2>{title}</h2>' + axes.text() + '<p class="note">Green: none; red: '
-            f'{full:.3g} or more (steering plus half of throttle and brake).</p>')
+    half = max(x.max() - x.min(), (y.max() - y.min()) * width / height, 1.0) * 0.56
+    parts = []
+    for label, error in zip(policies, shown):
+        axes = Axes((middle[0] - half, middle[0] + half),
+                    (middle[1] - half * height / width, middle[1] + half * height / width),
+                    width=width, height=height, label_x='x, m', label_y='y, m')
+        order = np.argsort(error, kind='stable')
+        axes.dots(x[order], y[order], [heat(value / full) for value in error[order]],
+                  titles=[f'bag {pooled.bag[chosen[k]] + 1}, picture '
+                          f'{pooled.number[chosen[k]]}: error {error[k]:.3f}' for k in order])
+        parts.append(f'<div>{f"<h3>{escape(label)}</h3>" if judged else ""}{axes.text()}</div>')
+    if not judged:
+        return '<h2>Where the bags were driven</h2>' + parts[0]
+    return ('<h2>Routes, coloured by the error</h2><div class="pairs">' + ''.join(parts)
+            + '</div><p class="note">Steering plus half of throttle and brake: 0<i class="scale">'
+            f'</i>{full:.2f} or more</p>')
 
 
 def _traces(pooled: Pooled, policies: Sequence[str]) -> str:
     parts = ["<h2>Commands beside the driver's</h2>",
              _key([*policies, 'recorded driver'], [*COLOURS[:len(policies)], _DRIVER])]
     seconds = pooled.clock * 1e-9
-    gap = np.concatenate([[False], np.diff(seconds) > 5.0])
     chosen = thinned(len(seconds))
+    gap = np.concatenate([[False], np.diff(seconds[chosen]) > 5.0])
     for channel, name in enumerate(('steering (right positive)', 'throttle, brake negative')):
         axes = Axes((seconds[0], seconds[-1]), (-1.05, 1.05), label_x='s', label_y=name)
         lines = [(pooled.driver[:, channel], _DRIVER)] + [
             (pooled.actions[:, n, channel], COLOURS[n]) for n in range(len(policies))]
         for values, colour in lines:
-            axes.line(seconds[chosen], np.where(gap[chosen], np.nan, values[chosen]), colour)
+            axes.line(seconds[chosen], np.where(gap, np.nan, values[chosen]), colour)
         parts.append(axes.text())
     return ''.join(parts)
 
@@ -201,7 +216,7 @@ def _traces(pooled: Pooled, policies: Sequence[str]) -> str:
 def _histograms(pooled: Pooled, policies: Sequence[str]) -> str:
     if not np.isfinite(pooled.driver).any():
         return ''
-    parts = ['<h2>How often which error</h2>', _key(policies, COLOURS)]
+    parts = ['<h2>How often which error</h2>', _key(policies, COLOURS), '<div class="pairs">']
     for channel, name in enumerate(('steering', 'throttle and brake')):
         errors = [pooled.actions[:, n, channel] - pooled.driver[:, channel]
                   for n in range(len(policies))]
@@ -210,11 +225,11 @@ def _histograms(pooled: Pooled, policies: Sequence[str]) -> str:
         edges = np.linspace(-reach, reach, 62)
         counts = [np.histogram(np.clip(error, -reach, reach), edges)[0] for error in errors]
         axes = Axes((-reach, reach), (0.0, 1.05 * max(count.max() for count in counts)),
-                    label_x=f'{name}: policy less driver', label_y='pictures')
+                    width=_HALF, label_x=f'{name}: policy less driver', label_y='pictures')
         for count, colour in zip(counts, COLOURS):
             axes.bars(edges, count, colour)
         parts.append(axes.text())
-    return ''.join(parts)
+    return ''.join([*parts, '</div>'])
 
 
 def _shifts(result: Mapping[str, Any], policies: Sequence[str]) -> str:
@@ -239,18 +254,19 @@ def _shifts(result: Mapping[str, Any], policies: Sequence[str]) -> str:
 def _robustness(found: Mapping[str, Any]) -> str:
     parts = ['<h2>Robustness</h2><p class="note">How far the commands move from those to the '
              f'undisturbed pictures, over {found["frames"]} pictures: mean of steering plus half '
-             'of throttle and brake.</p>', _key(list(found['policies']), COLOURS)]
+             'of throttle and brake.</p>', _key(list(found['policies']), COLOURS),
+             '<div class="pairs">']
     for name, curve in found['disturbances'].items():
         levels = np.array(curve['levels'], float)
         heights = [np.array(curve['moved'][label], float) for label in found['policies']]
         top = max(max(float(height.max()) for height in heights), 1e-3)
-        axes = Axes((float(levels.min()), float(levels.max())), (0.0, 1.1 * top), height=180,
-                    label_x=f'{name}, {curve["unit"]}', label_y='moved by')
+        axes = Axes((float(levels.min()), float(levels.max())), (0.0, 1.1 * top), width=_HALF,
+                    height=200, label_x=f'{name}, {curve["unit"]}', label_y='moved by')
         for height, colour in zip(heights, COLOURS):
             axes.line(levels, height, colour, width=2.0)
             axes.dots(levels, height, [colour] * len(levels), 3.0)
         parts.append(axes.text())
-    return ''.join(parts)
+    return ''.join([*parts, '</div>'])
 
 
 def _moments(result: Mapping[str, Any], pictures: Mapping[tuple[int, int], bytes]) -> str:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from html import escape
 import math
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
 COLOURS = ('#2563eb', '#dc2626', '#6b7280', '#059669')
 """First policy, second policy, recorded driver, more."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 12, 36
 _POINTS = 1500      # of a line; more are not seen
 
 
@@ -29,11 +29,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 class Axes:
-    """A plot's frame: from figures to places on a canvas of ``width`` by ``height`` pixels."""
+    """
+    A plot's frame: from figures to places on a canvas of ``width`` by ``height`` pixels.
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], *, width: int = 720,
-                 height: int = 220, label_x: str = '', label_y: str = '') -> None:
+    names_y: what is written at figures of the y axis in place of round numbers.
+    """
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], *, width: int = 928,
+                 height: int = 220, label_x: str = '', label_y: str = '',
+                 names_y: Mapping[float, str] | None = None) -> None:
         self.width, self.height = width, height
+        self._names = names_y
         self._x, self._y = _widened(*x), _widened(*y)
         self._labels = label_x, label_y
         self.parts: list[str] = []
@@ -92,12 +98,14 @@ class Axes:
                         'class="grid"/>'
                         f'<text x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">'
                         f'{value:g}</text>')
-        for value in ticks(*self._y):
+        rows = {value: f'{value:g}' for value in ticks(*self._y)} if self._names is None \
+            else self._names
+        for value, name in rows.items():
             y = float(self.place(np.array([self._x[0]]), np.array([value]))[1][0])
             grid.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{self.width - _RIGHT}" '
                         f'y2="{y:.1f}" class="grid"/>'
                         f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">'
-                        f'{value:g}</text>')
+                        f'{escape(name)}</text>')
         middle = (_LEFT + self.width - _RIGHT) / 2
         label_x, label_y = (escape(label) for label in self._labels)
         grid.append(f'<text x="{middle}" y="{self.height - 4}" text-anchor="middle">{label_x}'

@@ -66,7 +66,8 @@ class Recorder:
             # Simulation time goes on, as where a bridge teleports the car.
             world.teleport(start)
             world.set_velocity(0.0, 0.0)
-        self._bag.route(world.time_ns, points)
+        # After the picture of the route before, which has the same time.
+        self._bag.route(world.time_ns + 1, points)
         expert = Autopilot(route)
         if self._driver is not None:
             self._driver.set_route(route)
