@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'test'), str(ROOT / 'test' / 'nodes'),
                 str(Path(__file__).resolve().parent)]
 
 import fault_rows as rows  # noqa: E402
+import fault_rows_hostile as hostile_rows  # noqa: E402
 import fault_rows_stack as stack_rows  # noqa: E402
 from gate_sequences import run as gate_sequences  # noqa: E402
 from rig import constant_agent, Rig  # noqa: E402
@@ -71,20 +72,26 @@ def driving_rows(table, ros, folder, scale):
     rig = Rig(ros, folder)
     bound = rows.BOUNDS
     for name in rows.INPUT_FAULTS:
-        table.row(name, f"brake within {bound['inputs']:.1f} s of the last good one, held",
+        within = rows.input_bound(name)
+        table.row(name, f'brake within {within:.1f} s of the last good one, held',
                   lambda name=name: rows.input_fault(rig, name),
-                  lambda f: f['brake_s'] <= bound['inputs'] or '0.5 s late' in str(f))
+                  lambda f, within=within: f['brake_s'] <= within)
     table.row('guard SIGKILLed', 'drive goes on, warning within 1 s',
               lambda: rows.guard_dies(rig), lambda f: f['warning_s'] <= bound['guard_warning'])
     for name, how in (('policy_node SIGKILLed', signal.SIGKILL),
                       ('policy_node SIGSTOPped', signal.SIGSTOP)):
         table.row(name, 'brake within 0.3 s, handed back', lambda how=how: rows.policy_dies(
             rig, how), lambda f: f['brake_s'] <= bound['policy'])
-    if table.wants('malformed images'):
-        rig.image_publisher = rows.image_publisher(rig)
-    table.row('malformed images', 'no crash, no command from them',
-              lambda: rows.malformed(rig, times(scale, 10_000, 50)),
-              lambda f: f['commands_from_them'] == 0)
+    table.row('malformed images and messages', 'no crash, no command from them',
+              lambda: hostile_rows.malformed(rig, times(scale, 10_000, 110)),
+              lambda f: f['commands_from_them'] == 0 and f['refused_heard'] > 0)
+
+
+def hostile_training_rows(table, ros, folder, scale):
+    """Run the row about messages to those who learn."""
+    table.row('malformed messages while training', 'no crash, nothing learned or used of them',
+              lambda: hostile_rows.malformed_training(ros, folder, times(scale, 10_000, 100)),
+              lambda f: f['learned_from_them'] == 0 and f['weights_refused'] > 0)
 
 
 def swap_rows(table, ros, folder, scale):
@@ -101,7 +108,7 @@ def training_rows(table, ros, folder, scale):
     training = stack_rows.Training(ros, folder)
     table.row('clock an hour ahead, back, to zero, paused', 'no stale command, no transition '
               'across the jump', lambda: stack_rows.clock(
-                  training, (3600.0, 0.0) * times(scale, 3)), lambda f: f[
+                  training, (3600.0, 0.0, 'zero', 0.0) * times(scale, 3)), lambda f: f[
                       'sent_while_paused'] == 0)
     table.row('trainer killed', 'no missed tick, connected again within 5 s, no older weights',
               lambda: stack_rows.trainer_dies(training, times(scale, 50)),
@@ -109,11 +116,10 @@ def training_rows(table, ros, folder, scale):
                   'trainer_back'])
     outside = folder / 'outside'
     outside.mkdir()
-    if training.trainer is None:
-        training.start_trainer()
     table.row('checkpoint names that lead out', 'refused, nothing touched outside',
-              lambda: stack_rows.paths(training, outside),
-              lambda f: f['refused'] == f['names'])
+              lambda: {**stack_rows.paths(training, outside),
+                       **stack_rows.roots(ros, folder / 'roots')},
+              lambda f: f['refused'] == f['names'] and f['roots_refused'] == f['roots'])
 
 
 def long_rows(table, make, folder, scale):
@@ -129,8 +135,7 @@ def long_rows(table, make, folder, scale):
         table.row('30 minutes as fast as it goes', 'memory, threads, files flat; p99 drifts '
                   'under 10 %', lambda: stack_rows.endurance(
                       ros, folder, 1800.0 * max(scale, 0.005), checkpoint),
-                  lambda f: f['threads_grown'] <= 0 and f['files_grown'] <= 2
-                  and f['memory_grown'] < 20.0 and f['latency_drift'] < 0.1)
+                  lambda f: stack_rows.flat(f) and f['latency_drift'] < 0.1)
 
 
 class Graphs:
@@ -177,7 +182,8 @@ def main():
                   lambda f: f['violations'] == 0)
         for group, part, names in (
                 ('driving', driving_rows, ('image', 'odometry', 'guard', 'policy_node',
-                                           'malformed')),
+                                           'malformed images and messages')),
+                ('hostile', hostile_training_rows, ('malformed messages while training',)),
                 ('swaps', swap_rows, ('weights swapped',)),
                 ('training', training_rows, ('clock', 'trainer', 'checkpoint names'))):
             if not options.only or any(word in name or name in word for name in names

@@ -11,7 +11,8 @@ from lifecycle_msgs.msg import Transition as Change
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from stack import (EGO, hear_experience, LEARNER, Lifecycle, POLICY, Service, START, TRAINER)
+from stack import (CAMERA, Diagnosed, EGO, hear_experience, LEARNER, Lifecycle, LOCKSTEP, POLICY,
+                   Service, START, TRAINER)
 from std_msgs.msg import String, UInt8MultiArray
 
 from av_td3_ros.driving.driver import Kind
@@ -98,15 +99,25 @@ class Training:
         return longest * 1e-9
 
 
-def clock(training, offsets=(3600.0, 0.0)):
-    """Set the clock ahead and back, pause and resume; no transition may span it."""
+def clock(training, offsets=(3600.0, 0.0, 'zero', 0.0)):
+    """
+    Set the clock by offsets in s, or to 'zero', pause and resume; no transition may span it.
+
+    The offsets are of the simulation's own time.
+    """
     training.learn()
-    figures = {}
+    figures, present = {'clock_set': len(offsets)}, 0.0
     for offset in offsets:
         count, before = len(training.commands), training.ticks[-1]
+        if offset == 'zero':
+            # What is stamped before zero from here on is held back by the relays.
+            offset = present - before * 1e-9
         training.mode(f'offset:{offset}')
-        training.ros.wait_for(lambda: abs(training.ticks[-1] - before) > 1e9 * abs(
-            offset) / 2 or abs(offset) < 1.0, 'the jump')
+        by = offset - present
+        training.ros.wait_for(
+            lambda: (training.ticks[-1] - before) * 1e-9 / by > 0.5, f'the jump by {by:.1f} s',
+            START)
+        present = offset
         training.learn()
         # Nothing older than what was under way goes out after the first command of the new time.
         stamps = [stamp for stamp, _ in training.commands[count:]]
@@ -166,7 +177,39 @@ def bad_names(root: Path, outside: Path):
     (root / 'device.pth').symlink_to('/dev/null')
     os.mkfifo(root / 'fifo.pth')
     return ['../escape.pth', '..', str(outside / 'absolute.pth'), '/dev/null', 'a/../../b.pth',
-            'link.pth', 'folder/x.pth', 'device.pth', 'fifo.pth', 'x' * 5000 + '.pth']
+            'link.pth', 'folder/x.pth', 'device.pth', 'fifo.pth', 'x' * 5000 + '.pth',
+            # A string of ROS ends at NUL: this one arrives as '..'.
+            '..\0x', '../escape\0.pth']
+
+
+def bad_roots(folder: Path):
+    """Lay traps, and return values of checkpoint_dir that must be refused."""
+    folder.mkdir()
+    (folder / 'file').write_bytes(b'untouched')
+    os.mkfifo(folder / 'fifo')
+    (folder / 'device').symlink_to('/dev/null')
+    (folder / 'nowhere').symlink_to(folder / 'missing' / 'folder')
+    (folder / 'loop').symlink_to(folder / 'loop')
+    return [folder / 'file', folder / 'fifo', '/dev/null', folder / 'device', folder / 'loop',
+            f'{folder}/file/../root', folder / 'nowhere', '~nobody-here/x',
+            f'{folder}/' + 'x' * 300]
+
+
+def roots(ros, folder, count=100):
+    """Start training nodes with roots that are none; they must end, and touch nothing."""
+    bad = bad_roots(folder)[:count]
+    before, refused = snapshot(folder), 0
+    for root in bad:
+        process = ros.start('training', {**LEARNER, 'checkpoint_dir': root, 'save_at_end': False})
+        code = process.wait(START)
+        said = process.output.strip().splitlines()
+        # It is said in a sentence, without a traceback.
+        assert code == 2 and 'checkpoint_dir' in said[-1], (root, code, said)
+        assert 'Traceback' not in process.output
+        refused += 1
+        ros.processes.remove(process)
+    assert snapshot(folder) == before
+    return {'roots': len(bad), 'roots_refused': refused}
 
 
 def snapshot(folder: Path):
@@ -259,16 +302,18 @@ def saves(training, count):
 
 def endurance(ros, folder, simulated, checkpoint):
     """Drive and save as fast as it goes; return how memory, threads, files and latency drift."""
-    from stack import CAMERA, Diagnosed, LOCKSTEP
     diagnosed = Diagnosed(ros)
     stamps = []
     ros.node.create_subscription(
         Odometry, f'{EGO}/odometry', lambda m: stamps.append(read_stamp(m.header.stamp)),
         qos.LATEST)
-    ros.start('simulator', {**CAMERA, **LOCKSTEP, 'vehicles': 4})
-    trainer = ros.start('training', {**LEARNER, 'checkpoint_dir': str(folder / 'checkpoints'),
-                                     'save_at_end': False})
-    policy = ros.start('policy', {'training': True, 'checkpoint': checkpoint})
+    processes = {
+        'simulator': ros.start('simulator', {**CAMERA, **LOCKSTEP, 'vehicles': 4}),
+        'trainer': ros.start('training', {
+            **LEARNER, 'checkpoint_dir': str(folder / 'checkpoints'), 'save_at_end': False}),
+        'guard': ros.start('guard'),
+        'policy': ros.start('policy', {'training': True, 'checkpoint': checkpoint,
+                                       'expect_guard': True})}
     save = Service(ros, f'{POLICY}/save_checkpoint')
     ros.wait_for(lambda: stamps and stamps[-1] > 5e9, 'the drive', START)
     begun, saves, marks = stamps[-1], 0, []
@@ -277,15 +322,27 @@ def endurance(ros, folder, simulated, checkpoint):
         ros.wait_for(lambda: stamps[-1] - begun >= part * share * 1e9, 'the drive to go on',
                      max(600.0, 4.0 * share))
         figures = diagnosed.fresh('av_td3_policy: driving')
-        marks.append({**resources(policy.pid),
-                      'latency': float(figures.get('latency_p99_ms', 'nan')),
-                      'trainer_memory': resources(trainer.pid)['memory']})
+        marks.append({'latency': float(figures.get('latency_p99_ms', 'nan')), **{
+            name: resources(process.pid) for name, process in processes.items()}})
         saves += save(30.0).success
     # The first parts load what is loaded lazily.
     first, last = marks[2], marks[-1]
     half = [mark['latency'] for mark in marks[2:6]], [mark['latency'] for mark in marks[-4:]]
     drift = sum(half[1]) / max(sum(half[0]), 1e-9) - 1.0
     return {'simulated_s': round((stamps[-1] - begun) * 1e-9), 'saves': saves,
-            **{f'{name}_grown': round(last[name] - first[name], 2)
-               for name in ('threads', 'files', 'memory', 'trainer_memory')},
+            **{f'{name}_{what}_grown': round(last[name][what] - first[name][what], 2)
+               for name in processes for what in last[name]},
             'latency_p99_ms': round(last['latency'], 2), 'latency_drift': round(drift, 3)}
+
+
+# What a process may grow by; a leak would be one a tick or a save. The trainer's memory of what
+# was driven fills up meanwhile: 1000 pictures of 7 kB.
+GROWTH = {'threads': 0, 'files': 2, 'memory': 20.0}
+
+
+def flat(figures, growth=None):
+    """Whether no process of the endurance row grew."""
+    growth = GROWTH if growth is None else growth
+    grown = {key: value for key, value in figures.items() if key.endswith('_grown')}
+    assert len(grown) == 4 * len(GROWTH), grown
+    return all(value <= growth[key.split('_')[1]] for key, value in grown.items())

@@ -10,6 +10,7 @@ form, benchmarks/faults.py, holds them to the bounds themselves.
 import signal
 
 import fault_rows as rows
+import fault_rows_hostile as hostile_rows
 import fault_rows_stack as stack_rows
 import pytest
 from rig import Rig
@@ -32,20 +33,13 @@ def rig(graph, tmp_path_factory):
         'deadline': GUARD_DEADLINE, 'alive_deadline': 2.0}, **{'gate.steer_rate': 0.0})
 
 
-@pytest.mark.parametrize('name', [
-    'image stops', 'image frozen, new stamps', 'odometry publisher SIGSTOPped',
-    'odometry not finite'])
+@pytest.mark.parametrize('name', list(rows.INPUT_FAULTS))
 def test_an_input_fails(rig, name):
-    assert rows.input_fault(rig, name)['brake_s'] < BUSY * rows.BOUNDS['inputs']
+    assert rows.input_fault(rig, name)['brake_s'] < BUSY * rows.input_bound(name)
 
 
 def test_the_guard_is_killed(rig):
     assert rows.guard_dies(rig)['warning_s'] < BUSY * rows.BOUNDS['guard_warning']
-
-
-def test_malformed_images(rig):
-    rig.image_publisher = rows.image_publisher(rig)
-    rows.malformed(rig, 150)
 
 
 def test_weights_are_swapped(rig):
@@ -53,8 +47,14 @@ def test_weights_are_swapped(rig):
     rows.swaps(rig, 10, pace=0.25)
 
 
-def test_the_policy_node_is_killed(rig):
-    assert rows.policy_dies(rig, signal.SIGKILL)['brake_s'] < GUARD_DEADLINE + 0.5
+@pytest.mark.parametrize('how', [signal.SIGSTOP, signal.SIGKILL])
+def test_the_policy_node_is_killed_or_hangs(rig, how):
+    assert rows.policy_dies(rig, how)['brake_s'] < BUSY * rows.BOUNDS['policy'] + GUARD_DEADLINE
+
+
+def test_malformed_images_and_messages(rig):
+    figures = hostile_rows.malformed(rig, 330)
+    assert figures['commands_from_them'] == 0 and figures['refused_heard'] > 0
 
 
 # The training side
@@ -70,7 +70,7 @@ def training(tmp_path_factory):
 
 
 def test_the_clock_jumps_and_pauses(training):
-    figures = stack_rows.clock(training, (3600.0, 0.0))
+    figures = stack_rows.clock(training, (3600.0, 0.0, 'zero', 0.0))
     assert figures['sent_while_paused'] == 0
 
 
@@ -87,9 +87,24 @@ def test_names_that_lead_out_of_the_checkpoint_folder(training, tmp_path):
     assert figures['refused'] == figures['names']
 
 
+def test_a_checkpoint_folder_that_is_none(training, tmp_path):
+    # Each starts a process; the others are in test_checkpoint_folder.py.
+    assert stack_rows.roots(training.ros, tmp_path / 'roots', 3)['roots_refused'] == 3
+
+
 def test_saves_while_driving_leave_nothing_behind(training):
     figures = stack_rows.saves(training, 6)
     # The middleware may start a thread of its own meanwhile; a leak would be one a save.
     assert figures['saves'] >= 4
     assert figures['threads_grown'] <= 2 and figures['files_grown'] <= 2
     assert figures['memory_grown'] < 10.0
+
+
+@pytest.fixture
+def another(tmp_path):
+    yield from make_graph(tmp_path)
+
+
+def test_malformed_messages_while_training(another, tmp_path):
+    figures = hostile_rows.malformed_training(another, tmp_path, 150)
+    assert figures['learned_from_them'] == 0 and figures['weights_refused'] > 0
