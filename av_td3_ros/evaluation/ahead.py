@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import Any, Iterable, Iterator, TypeVar
+from typing import Any, Generator, Iterable, TypeVar
 
 T = TypeVar('T')
 
 _END = object()
 
 
-def ahead(values: Iterable[T], most: int = 16) -> Iterator[T]:
+def ahead(values: Iterable[T], most: int = 16) -> Generator[T, None, None]:
     """
     Yield what ``values`` gives, in its order, up to ``most`` made ahead by a thread.
 
