@@ -30,9 +30,12 @@ def generate_launch_description():
 def graph(context):
     """Return the nodes."""
     folder = Path(common.value(context, 'checkpoint_dir')).expanduser().absolute()
+    vehicles = common.vehicles(context)
+    # Several worlds have no clock in common; the learner needs none.
+    clock = {} if len(vehicles) == 1 else {'use_sim_time': False}
     nodes = [common.trainer(context, checkpoint_dir=str(folder),
-                            resume=common.value(context, 'resume') == 'true')]
-    for vehicle in common.vehicles(context):
+                            resume=common.value(context, 'resume') == 'true', **clock)]
+    for vehicle in vehicles:
         nodes += [*common.simulator(context, vehicle),
                   common.policy(context, vehicle, training=True),
                   common.guard(context, vehicle),

@@ -221,6 +221,16 @@ def test_what_is_watched_is_drawn_by_a_node_beside(name):
     assert '/carla/ego_vehicle/av_td3_visualization' in started
 
 
+@pytest.mark.parametrize('count, told', [('1', True), ('2', False)])
+def test_the_learner_of_several_worlds_follows_no_clock(count, told):
+    context, actions = graph('training.launch.py', vehicles=count)
+    trainer, = (a for a in actions if a.node_executable == 'training_node')
+    trainer._perform_substitutions(context)
+    given = [yaml.safe_load(Path(path).read_text())
+             for path, is_file in trainer._Node__expanded_parameter_arguments if is_file]
+    assert given[-1]['/av_td3_trainer']['ros__parameters']['use_sim_time'] is told
+
+
 def test_one_vehicle_has_the_bridges_own_names():
     context, actions = graph('training.launch.py')
     started = full_names(context, actions)

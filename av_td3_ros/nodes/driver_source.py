@@ -26,6 +26,8 @@ from av_td3_ros.settings import build, declarations, SettingsError
 from av_td3_ros.visualization.watcher import Decision, Shadow, Told
 
 _TASK = tuple(declaration.name for declaration in declarations(TaskSettings))
+# For loads by service, which nobody asks this node for.
+_PATIENCE = 1.0
 _WANTED = ('training', 'checkpoint', 'trainer', *_TASK)
 
 
@@ -116,7 +118,7 @@ class DriverSource:
             self._warnings.warn('checkpoint', self.note)
         trainer = values['trainer']
         self._link = TrainerLink(self._node, trainer, loaded, self._warnings, training=False,
-                                 heard=lambda: None)
+                                 heard=lambda: None, patience=_PATIENCE)
         if not values['training']:
             self._shadow = Shadow(self.task)
             self._shadow.set_route(self._route)

@@ -36,6 +36,7 @@ from av_td3_ros.resources import share_directory
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.commands import check_command, make_stamp, MessageError, read_stamp
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
+from av_td3_ros.ros.endpoints import Endpoints
 from av_td3_ros.ros.heartbeat import Heartbeat
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
@@ -46,7 +47,7 @@ _COMMANDS = 'vehicle_control_cmd'
 _DRIVER = 'av_td3_policy'     # whose heartbeat is listened for, in the vehicle's namespace
 
 
-class GuardNode(Node):
+class GuardNode(Endpoints, Node):
     """Watches one vehicle; in its namespace, ``/carla/ego_vehicle`` unless remapped."""
 
     def __init__(self) -> None:

@@ -12,9 +12,11 @@ from typing import Any, Callable
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from av_td3_ros.ros.compatibility import refuse_wrong_transitions
+from av_td3_ros.ros.endpoints import Endpoints
+from av_td3_ros.settings import SettingsError
 
 
-class ManagedNode(LifecycleNode):
+class ManagedNode(Endpoints, LifecycleNode):
     """
     A life cycle node whose endpoints live from configuration to cleanup, shutdown or error.
 
@@ -24,6 +26,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str, *, namespace: str) -> None:
         self.made: list[Callable[[], Any]] = []
+        self._failure = ''      # why the last transition failed, in a sentence
         for transition in ('configure', 'activate', 'deactivate', 'cleanup', 'shutdown'):
             method = f'on_{transition}'
             setattr(self, method, self._logged(transition, getattr(self, method)))
@@ -78,6 +81,12 @@ class ManagedNode(LifecycleNode):
         def call(state: LifecycleState) -> TransitionCallbackReturn:
             try:
                 return method(state)
+            except SettingsError as error:
+                # A parameter that only shows itself to be wrong when the endpoints are made.
+                self._failure = str(error)
+                self.get_logger().error(self._failure)
+                self._take_away()
+                return TransitionCallbackReturn.FAILURE
             except Exception as error:  # noqa: B902
                 self.get_logger().error(
                     f'transition {transition} failed: {type(error).__name__}: {error}\n'

@@ -24,6 +24,7 @@ from av_td3_ros.driving.frames import Control, Pose
 from av_td3_ros.driving.route import Route
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.bridge import BridgePublisher
+from av_td3_ros.ros.endpoints import Endpoints
 from av_td3_ros.ros.messages import (MAP_FRAME, MessageError, read_control, read_pose, read_stamp,
                                      read_twist)
 from av_td3_ros.ros.parameters import declare
@@ -78,7 +79,7 @@ class SimulatorSettings:
     traffic: TrafficSettings = section(TrafficSettings)
 
 
-class SimulatorNode(Node):
+class SimulatorNode(Endpoints, Node):
     """CARLA and its bridge in one: a world, its topics, and the rules by which it ticks."""
 
     def __init__(self, *, context: Context | None = None) -> None:

@@ -23,6 +23,7 @@ from visualization_msgs.msg import MarkerArray
 
 from av_td3_ros.nodes.visualization_settings import VisualizationSettings
 from av_td3_ros.ros import qos
+from av_td3_ros.ros.endpoints import Endpoints
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 
@@ -30,7 +31,7 @@ from av_td3_ros.ros.process import run
 _LOOK = 0.25
 
 
-class VisualizationNode(Node):
+class VisualizationNode(Endpoints, Node):
     """Publishes ``~/image`` and ``~/markers``, each while somebody subscribes to it."""
 
     def __init__(self) -> None:

@@ -71,6 +71,15 @@ def timed(callback: Callable[[Any, float, float], None]) -> Callable[..., None]:
     return with_info if hasattr(Subscription, 'CallbackType') else without
 
 
+def event_callbacks() -> tuple[type, type]:
+    """Return publishers' and subscriptions' containers of event callbacks; Iron moved them."""
+    try:
+        from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+    except ImportError:
+        from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+    return PublisherEventCallbacks, SubscriptionEventCallbacks
+
+
 def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> bool:
     """
     Have ``callback`` called with the parameters that were just set; False where impossible.

@@ -70,3 +70,7 @@ PROGRESS = _reliable(50)
 
 TASK = _reliable(32, latched=True)
 """``~/task`` of the training node: each vehicle says once what it learns; trainers may be late."""
+
+PROFILES = (STREAM, LATEST, INFO, ROUTE, OVERRIDE, DIAGNOSTICS, EXPERIENCE, WEIGHTS, PROGRESS,
+            TASK)
+"""All of them; parameters override each where it is used (:mod:`av_td3_ros.ros.endpoints`)."""
