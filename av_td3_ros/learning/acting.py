@@ -19,10 +19,11 @@ class Acting:
     """
     Runs an actor, and its encoder where it has one, on single observations.
 
-    It reads the networks' weights at each call. It is not for two threads at once.
+    It reads the networks' weights at each call, unless they are ``fixed`` from here on. It is not
+    for two threads at once.
     """
 
-    def __init__(self, actor: Actor, encoder: Encoder | None) -> None:
+    def __init__(self, actor: Actor, encoder: Encoder | None, fixed: bool = False) -> None:
         self._actor, self._encoder = actor, encoder
         weight = next(actor.parameters())
         self._device, self._state_dim = weight.device, weight.shape[1]
@@ -30,6 +31,7 @@ class Acting:
         self._state = torch.zeros(1, self._state_dim)
         self._vector = self._state[0, self._features:].numpy()
         self._image: np.ndarray | None = None
+        self._encode: Any = None if encoder is None else encoder.single_images(fixed)
 
     @torch.inference_mode()
     def __call__(self, observation: Observation) -> np.ndarray:
@@ -43,7 +45,7 @@ class Acting:
             self._vector[:] = self._checked(observation, (self._state_dim,))
         else:
             self._vector[:] = self._checked(observation['vector'], self._vector.shape)
-            self._state[0, :self._features] = self._encoder(self._scaled(observation['image']))[0]
+            self._state[0, :self._features] = self._encode(self._scaled(observation['image']))[0]
         return self._actor(self._state.to(self._device))[0].cpu().numpy()
 
     def batch(self, images: torch.Tensor, vector: np.ndarray) -> torch.Tensor:

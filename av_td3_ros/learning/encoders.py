@@ -8,9 +8,14 @@ The names of the parameters are those of existing checkpoint files and must not 
 
 from __future__ import annotations
 
+import math
+from typing import Callable
+
 import torch
 from torch import nn
 import torch.nn.functional as F
+
+from av_td3_ros.learning.fast import in_parts, linear, prepared
 
 IMAGE_SHAPE = (84, 84)
 
@@ -33,11 +38,17 @@ class Encoder(nn.Module):
         self.output_dim = output_dim
         self.image_shape = image_shape
 
-    def scale(self, image: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images as float32 within ``input_range``."""
+    def scale(self, image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Return uint8 images within ``input_range``, rounded from float32 where need be."""
         low, high = self.input_range
-        scaled = image.to(torch.float32).mul_((high - low) / 255.0)
-        return scaled.add_(low) if low else scaled
+        if low:
+            return image.to(torch.float32).mul_((high - low) / 255.0).add_(low).to(dtype)
+        # bfloat16 holds every uint8, and one product with it is computed in float32.
+        return image.to(dtype).mul_((high - low) / 255.0)
+
+    def single_images(self, fixed: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return ``forward`` for one image at a time; ``fixed``: with the weights of now."""
+        return self
 
 
 def _convolved(size: int) -> int:
@@ -62,10 +73,27 @@ class NatureEncoder(Encoder):
         self.fc = nn.Linear(flat, output_dim)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = in_parts(self._convolve, image)
+        return F.relu(linear(x, self.fc.weight, self.fc.bias), inplace=True)
+
+    def _convolve(self, image: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.conv1(image), inplace=True)
         x = F.relu(self.conv2(x), inplace=True)
-        x = F.relu(self.conv3(x), inplace=True)
-        return F.relu(self.fc(x.flatten(1)), inplace=True)
+        return F.relu(self.conv3(x), inplace=True).flatten(1)
+
+    def single_images(self, fixed: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        shape = 1, self.input_channels, *self.image_shape
+        convolve = prepared((self.conv1, self.conv2, self.conv3),
+                            torch.linspace(0.0, 1.0, math.prod(shape)).view(shape))
+        if convolve is None:
+            return self
+
+        def forward(image: torch.Tensor) -> torch.Tensor:
+            if not fixed:
+                convolve.refresh()
+            x = convolve(image).flatten(1)
+            return F.relu(F.linear(x, self.fc.weight, self.fc.bias), inplace=True)
+        return forward
 
 
 class NatureLayerNormEncoder(Encoder):
@@ -90,10 +118,13 @@ class NatureLayerNormEncoder(Encoder):
         self.ln4 = nn.LayerNorm(output_dim)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = linear(in_parts(self._convolve, image), self.fc.weight, self.fc.bias)
+        return F.leaky_relu(self.ln4(x), 0.01)
+
+    def _convolve(self, image: torch.Tensor) -> torch.Tensor:
         x = F.leaky_relu(self.ln1(self.conv1(image)), 0.01)
         x = F.leaky_relu(self.ln2(self.conv2(x)), 0.01)
-        x = F.leaky_relu(self.ln3(self.conv3(x)), 0.01)
-        return F.leaky_relu(self.ln4(self.fc(x.flatten(1))), 0.01)
+        return F.leaky_relu(self.ln3(self.conv3(x)), 0.01).flatten(1)
 
 
 class BasicBlock(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any, Collection, Mapping, Protocol
 import numpy as np
 import torch
 
+from av_td3_ros.learning import fast
 from av_td3_ros.learning.checkpoint import Loaded
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder, LATEST
 from av_td3_ros.learning.policy_file import is_policy_file, start_from_policy
@@ -35,6 +36,8 @@ class TrainingSettings:
     threads: int = setting(
         0, "torch's threads; 0 leaves torch's own choice. Runs are repeatable bit by bit for one "
         'number of threads', ge=0, le=256)
+    plain: bool = setting(
+        False, "do everything torch's usual way, on whole batches: slower, for comparisons")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Learner:
         algorithm = settings.algorithm
         if settings.training.threads:
             torch.set_num_threads(settings.training.threads)
+        fast.enabled = not settings.training.plain
         torch.manual_seed(algorithm.seed)
         self.agent = TD3Agent(
             state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,

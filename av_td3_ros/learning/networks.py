@@ -15,6 +15,7 @@ from torch import nn
 import torch.nn.functional as F
 
 from av_td3_ros.learning.encoders import Encoder, ENCODERS, get_cnn_extractor
+from av_td3_ros.learning.fast import linear
 
 __all__ = ['Actor', 'Critic', 'ENCODERS', 'Encoder', 'QNetwork', 'get_cnn_extractor']
 
@@ -32,7 +33,7 @@ class FullyConnected(nn.Module):
     def _linear(self, x: torch.Tensor) -> torch.Tensor:
         layers = list(self._modules.values())
         for layer in layers[:-1]:
-            x = F.relu(F.linear(x, layer.weight, layer.bias), inplace=True)
+            x = F.relu(linear(x, layer.weight, layer.bias), inplace=True)
         return F.linear(x, layers[-1].weight, layers[-1].bias)
 
 

@@ -246,7 +246,7 @@ def _build(info: PolicyInfo, state: Mapping[str, torch.Tensor]) -> Acting:
         if network is not None:
             network.load_state_dict(parts[part], assign=True)
             network.eval().requires_grad_(False)
-    return Acting(actor, encoder)
+    return Acting(actor, encoder, fixed=True)
 
 
 def _check_info(info: PolicyInfo) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from av_td3_ros.learning import checkpoint
+from av_td3_ros.learning import checkpoint, fast
 from av_td3_ros.learning.acting import Acting, Observation
 from av_td3_ros.learning.augmentation import random_shift
 from av_td3_ros.learning.encoders import Encoder, get_cnn_extractor
@@ -324,7 +324,10 @@ class _Inputs:
             return self._vector
         scaled = self._scaled.get(encoder.input_range)
         if scaled is None:
-            scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last))
+            # In the convolutions' own type, which autocast would make of it for each encoder anew.
+            narrow = fast.enabled and torch.is_autocast_enabled(self._image.device.type)
+            scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last),
+                                   torch.bfloat16 if narrow else torch.float32)
             self._scaled[encoder.input_range] = scaled
         return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
 

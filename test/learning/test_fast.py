@@ -1,0 +1,161 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The shorter ways: the same sums as torch's own, and torch's own where there are none."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from av_td3_ros.learning import fast
+from av_td3_ros.learning.acting import Acting
+from av_td3_ros.learning.encoders import NatureEncoder, NatureLayerNormEncoder
+from av_td3_ros.learning.learner import Learner, LearnerSettings, TrainingSettings
+from av_td3_ros.learning.networks import Actor
+from av_td3_ros.learning.replay import Batch
+from av_td3_ros.learning.td3 import TD3Agent
+from av_td3_ros.learning.telemetry.probe import network_health
+
+
+@pytest.fixture(autouse=True)
+def untouched():
+    """Leave the switch as it was."""
+    before = fast.enabled
+    yield
+    fast.enabled = before
+
+
+@pytest.fixture
+def product(monkeypatch):
+    """Use oneDNN's product on any processor that has one."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip('this torch has no oneDNN')
+    monkeypatch.setattr(fast, '_product', torch.ops.mkldnn._linear_pointwise.default)
+
+
+def gradients(function, *tensors):
+    given = [tensor.clone().requires_grad_() for tensor in tensors]
+    out = function(*given)
+    out.square().sum().backward()
+    return out.detach(), [tensor.grad for tensor in given]
+
+
+@pytest.mark.parametrize('rows, inputs, outputs', [(16, 64, 64), (256, 256, 256), (64, 537, 96)])
+def test_a_layer_and_its_gradients_are_those_of_float64(product, rows, inputs, outputs):
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(*shape) for shape in (
+        (rows, inputs), (outputs, inputs), (outputs,)))
+    out, found = gradients(fast.linear, x, weight, bias)
+    expected, wanted = gradients(F.linear, x.double(), weight.double(), bias.double())
+    for one, other in zip([out, *found], [expected, *wanted]):
+        assert one.is_contiguous()
+        assert ((one - other).abs().max() / other.abs().max()) < 1e-5
+
+
+def test_the_other_product_is_taken_for_large_float32_alone(product):
+    def takes(x, weight, **contexts):
+        x.requires_grad_()
+        return 'Linear' in type(fast.linear(x, weight, None).grad_fn).__name__
+    assert takes(torch.randn(64, 128), torch.randn(64, 128))
+    assert not takes(torch.randn(8, 128), torch.randn(64, 128))
+    assert not takes(torch.randn(64, 23), torch.randn(64, 23))
+    assert not takes(torch.randn(64, 128).double(), torch.randn(64, 128).double())
+    with torch.autocast('cpu', torch.bfloat16):
+        assert not takes(torch.randn(64, 128), torch.randn(64, 128))
+    with fast.plain():
+        assert not takes(torch.randn(64, 128), torch.randn(64, 128))
+    assert fast.enabled
+
+
+@pytest.mark.parametrize('kind', [NatureEncoder, NatureLayerNormEncoder])
+def test_an_encoder_gives_the_same_in_parts(monkeypatch, kind):
+    torch.manual_seed(0)
+    encoder, images = kind(), torch.rand(7, 4, 84, 84)
+    monkeypatch.setattr(fast, 'PART', 3)
+    found = gradients(lambda image: encoder(image), images)
+    weights = [parameter.grad.clone() for parameter in encoder.parameters()]
+    encoder.zero_grad()
+    with fast.plain():
+        expected = gradients(lambda image: encoder(image), images)
+    assert torch.allclose(found[0], expected[0], rtol=1e-5, atol=1e-6)
+    for one, parameter in zip(weights, encoder.parameters()):
+        assert (one - parameter.grad).abs().max() < 1e-5 * parameter.grad.abs().max()
+
+
+@pytest.mark.parametrize('kind', [NatureEncoder, NatureLayerNormEncoder])
+def test_images_in_bfloat16_are_those_that_autocast_rounds(kind):
+    image = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    encoder = kind()
+    assert torch.equal(encoder.scale(image, torch.bfloat16),
+                       encoder.scale(image).to(torch.bfloat16))
+
+
+def batch(rows):
+    rng = torch.Generator().manual_seed(0)
+    seen = [{'image': torch.randint(0, 256, (rows, 4, 84, 84), dtype=torch.uint8, generator=rng),
+             'vector': torch.randn(rows, 23, generator=rng)} for _ in range(2)]
+    return Batch(seen[0], torch.rand(rows, 2, generator=rng), torch.randn(rows, 1, generator=rng),
+                 seen[1], torch.full((rows, 1), 0.99))
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_updates_are_torchs_own_but_for_rounding(product, monkeypatch, precision):
+    monkeypatch.setattr(fast, 'PART', 5)
+    reports = []
+    for enabled in (True, False):
+        fast.enabled = enabled
+        torch.manual_seed(0)
+        agent = TD3Agent(535, 2, config={'algorithm': {'precision': precision}}, seed=0)
+        reports.append([agent.update(batch(16)) for _ in range(2)])
+    for one, other in zip(*reports):
+        assert one.keys() == other.keys()
+        for name, value in other.items():
+            assert one[name] == pytest.approx(
+                value, rel=1e-4 if precision == 'float32' else 0.03, abs=1e-3)
+
+
+def test_a_unit_is_dead_over_the_whole_batch(monkeypatch):
+    monkeypatch.setattr(fast, 'PART', 2)
+    torch.manual_seed(0)
+    agent, given = TD3Agent(535, 2, seed=0), batch(5)
+    found = network_health(agent, given.observation, given.action)
+    fast.enabled = False
+    assert found == network_health(agent, given.observation, given.action)
+
+
+def test_single_images_see_the_weights_of_now_unless_they_are_fixed():
+    torch.manual_seed(0)
+    encoder, actor = NatureEncoder().eval(), Actor(535, 2)
+    seen = {'image': np.random.default_rng(0).integers(0, 256, (4, 84, 84), dtype=np.uint8),
+            'vector': np.zeros(23, np.float32)}
+    live, fixed = Acting(actor, encoder), Acting(actor, copy.deepcopy(encoder), fixed=True)
+    first = live(seen)
+    assert np.array_equal(fixed(seen), first)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=0.01, fused=True)
+    for parameter in encoder.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert not np.allclose(live(seen), first)
+    assert np.array_equal(fixed(seen), first)
+    fast.enabled = False
+    plain = Acting(actor, encoder)
+    assert np.allclose(live(seen), plain(seen), rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_something_else_is_not_used():
+    class Doubled(torch.nn.Conv2d):
+        """Does more than its weights say."""
+
+        def forward(self, image):
+            return 2.0 * super().forward(image)
+    assert fast.prepared([Doubled(1, 2, 3)], torch.rand(1, 1, 8, 8)) is None
+
+
+def test_the_plain_way_is_a_setting():
+    settings = LearnerSettings(training=TrainingSettings(plain=True))
+    Learner(settings, {}).close()
+    assert not fast.enabled
+    Learner(LearnerSettings(), {}).close()
+    assert fast.enabled
