@@ -45,7 +45,9 @@ def run_part(kind, threads, folder, updates, *rest):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize('kind, threads, updates', [
-    ('nature', 1, 100), ('nature', 2, 100), ('flat', 1, 100), ('flat', 2, 100)])
+    ('nature', 1, 100), ('nature', 2, 100), ('flat', 1, 100), ('flat', 2, 100),
+    # Few: what they have beside these are layers, and buffers of batch norms.
+    ('nature_layernorm', 1, 10), ('resnet18', 1, 5)])
 def test_resume_is_exact(tmp_path, kind, threads, updates):
     """Updates in one go equal half, save, a new process, half more, with a replay memory."""
     whole = run_part(kind, threads, tmp_path / 'whole', 2 * updates)
