@@ -54,12 +54,16 @@ def graph(context):
     except ValueError:
         raise RuntimeError(f'rate:={common.value(context, "rate")} should be a number.') from None
     out = common.value(context, 'out')
+    folder = Path(out).expanduser()
+    if out and common.value(context, 'force') == 'false' and folder.is_dir() \
+            and any(folder.iterdir()):
+        raise RuntimeError(f'out:={out} is there already; give another, or force:=true.')
     return [
         common.policy(context, training=False, shadow=True, checkpoint=checkpoint),
         common.player(
             context, bag=str(bag), checkpoint=checkpoint, rate=rate,
             role_name=common.value(context, 'role_name'),
-            out=str(Path(out).expanduser().absolute()) if out else '',
+            out=str(folder.absolute()) if out else '',
             **{name: common.value(context, name) == 'true'
                for name in ('force', 'start_paused', 'wait_for_commands')}),
         *common.visualization(context),

@@ -275,6 +275,7 @@ def parameters(action):
 @pytest.mark.parametrize('given, said', [
     ({}, 'bag:= should name'), ({'bag': '/nowhere/bag'}, 'bag:=/nowhere/bag should name'),
     ({'bag': '/', 'rate': 'fast'}, 'rate:=fast should be a number'),
+    ({'bag': '/', 'out': str(ROOT)}, 'is there already; give another, or force:=true'),
     ({'bag': '/', 'checkpoint': '/nowhere/policy.pth'}, 'there is no folder /nowhere')])
 def test_a_replay_that_cannot_be_is_one_sentence(given, said):
     pytest.importorskip('launch_ros')
