@@ -35,6 +35,6 @@ class VisualizationSettings:
     wheelbase: float = setting(
         2.85, "the vehicle's, m, for the path that its command leads to", ge=0.5, le=10.0)
     niceness: int = setting(
-        10, 'how much lower its priority is than that of what drives; on a busy machine 19 gets '
-        'nothing', ge=0, le=19)
+        5, 'how much lower its priority is than that of what drives; on a busy machine the first '
+        'picture takes minutes with 10', ge=0, le=19)
     mount: MountSettings = section(MountSettings)
