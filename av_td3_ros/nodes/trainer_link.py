@@ -20,6 +20,7 @@ from av_td3_ros.driving.driver import Transition
 from av_td3_ros.driving.image import SIZE, STACK
 from av_td3_ros.driving.observation import Observation, VECTOR_SIZE
 from av_td3_ros.learning.policy import Policy, PolicyRefused
+from av_td3_ros.nodes.beside import Beside
 from av_td3_ros.ros import experience, qos, weights
 from av_td3_ros.ros.diagnostics import ERROR, OK, Report, WARN
 from av_td3_ros.ros.throttled import Warnings
@@ -30,6 +31,14 @@ class _Outcome(NamedTuple):
 
     version: int
     at: float
+    refusal: str
+
+
+class _Loaded(NamedTuple):
+    """Weights that came: a policy, or why there is none."""
+
+    version: int
+    policy: Policy | None
     refusal: str
 
 
@@ -57,6 +66,7 @@ class TrainerLink:
         self._node, self._trainer, self._warnings = node, trainer, warnings
         self._training, self._heard, self._patience = training, heard, patience
         self._stream, self._sequence = secrets.randbits(62), 0
+        self._loading = Beside(node, 'weights', self._load, self._take)
         self._subscriptions = [node.create_subscription(
             UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)]
         self._publishers = []
@@ -74,6 +84,7 @@ class TrainerLink:
             self._node.destroy_subscription(subscription)
         for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
+        self._loading.destroy()
 
     @property
     def connected(self) -> bool:
@@ -142,34 +153,52 @@ class TrainerLink:
         return answer
 
     def _on_weights(self, message: UInt8MultiArray) -> None:
-        version, refusal = 0, ''
+        # Beside the driving: those of a large encoder take longer to check than a tick lasts.
+        self._loading.submit(message.data)
+
+    def _load(self, data: Any) -> _Loaded:
+        """Make a policy of weights if they are for what this node sees and does."""
+        version = 0
         try:
-            new = weights.decode(message.data)
+            new = weights.decode(data)
             version = new.version
-            if new.version <= self.version:
-                raise PolicyRefused(f'version {new.version} is not newer than {self.version}')
-            # A newer version that is refused is not waited for.
-            self._refused = new.version
-            self._use(new.policy)
-            self.version = new.version
+            self._check_newer(version)
+            policy, present = Policy(), self.policy.info
+            info = policy.load(new.policy)
+            if present is not None and info.architecture != present.architecture:
+                raise PolicyRefused(f'they are for the encoder {info.architecture}, and the '
+                                    f'present ones for {present.architecture}')
+            check_fit(policy)
         except (weights.WeightsError, PolicyRefused) as error:
+            return _Loaded(version, None, str(error))
+        except Exception as error:  # whatever it is: the present ones are driven with still
+            return _Loaded(version, None, f'{type(error).__name__}: {error!a}')
+        return _Loaded(version, policy, '')
+
+    def _check_newer(self, version: int) -> None:
+        if version <= self.version:
+            raise PolicyRefused(f'version {version} is not newer than {self.version}')
+
+    def _take(self, loaded: _Loaded) -> None:
+        """Use loaded weights, or say why not; a callback of the node."""
+        version, policy, refusal = loaded
+        try:
+            if policy is None:
+                raise PolicyRefused(refusal)
+            self._check_newer(version)
+            # In one assignment: a decision is of the old weights or of the new ones.
+            self.policy, self._used_since = policy, time.monotonic()
+            self.version = version
+        except PolicyRefused as error:
+            refusal = str(error)
+            if version > self.version:
+                self._refused = version     # is not waited for
             self.refused_count += 1
-            self._refusal = refusal = str(error)
+            self._refusal = refusal
             self._warnings.warn('refused weights', 'weights refused, the present ones are kept: '
-                                f'{error}')
+                                f'{refusal}')
         self._outcomes.append(_Outcome(version, time.monotonic(), refusal))
         self._heard()
-
-    def _use(self, packed: memoryview) -> None:
-        """Take weights into use, if they are for what this node sees and does."""
-        new, present = Policy(), self.policy.info
-        info = new.load(packed)
-        if present is not None and info.architecture != present.architecture:
-            raise PolicyRefused(f'they are for the encoder {info.architecture}, and the present '
-                                f'ones for {present.architecture}')
-        check_fit(new)
-        # In one assignment: a decision is of the old weights or of the new ones.
-        self.policy, self._used_since = new, time.monotonic()
 
     def _on_progress(self, message: UInt64MultiArray) -> None:
         try:

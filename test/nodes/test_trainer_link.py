@@ -3,7 +3,9 @@
 """The policy node's side of the training node, and its answer to a load, without processes."""
 
 import logging
+import threading
 import time
+import types
 
 import pytest
 from stack import small_agent
@@ -27,6 +29,9 @@ class Node:
     def create_subscription(self, *_):
         return None
 
+    def create_guard_condition(self, callback):
+        return types.SimpleNamespace(trigger=callback)
+
     def get_logger(self):
         return logging.getLogger()
 
@@ -44,7 +49,12 @@ def link():
 
 
 def publish(link, version, packed):
+    """Have weights come, and wait for what becomes of them."""
+    begun, until = time.monotonic(), time.monotonic() + 60.0
     link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
+    while link.outcome(version, begun) is None:
+        assert time.monotonic() < until
+        time.sleep(0.002)
 
 
 def load(link, version, *published):
@@ -106,3 +116,36 @@ def test_what_failed_or_names_no_version_is_passed_on(link):
                   Trigger.Response(success=True, message='loaded by another')):
         answer = link.await_loaded(lambda given=given: given)
         assert answer is given and 'but the vehicle' not in answer.message
+
+
+def test_weights_are_checked_beside_the_callbacks(link, packed, monkeypatch):
+    """However long that takes; the policy changes where the node takes it up."""
+    let, threads = threading.Event(), []
+    load = Policy.load
+
+    def slowly(policy, data):
+        threads.append(threading.current_thread())
+        assert let.wait(60.0)
+        return load(policy, data)
+    monkeypatch.setattr(Policy, 'load', slowly)
+    link._on_weights(UInt8MultiArray(data=weights.encode(5, 0, packed)))
+    for version in (6, 7, 8):       # while that is checked: only the newest is next
+        link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
+    assert link.version == 0
+    let.set()
+    until = time.monotonic() + 60.0
+    while link.version != 8 and time.monotonic() < until:
+        time.sleep(0.002)
+    assert link.version == 8 and len(threads) <= 3
+    assert threading.current_thread() not in threads
+
+
+def test_what_nobody_thought_of_ends_no_thread(link, packed, monkeypatch):
+    def fail(policy, data):
+        raise MemoryError('of all things')
+    with monkeypatch.context() as patched:
+        patched.setattr(Policy, 'load', fail)
+        publish(link, 5, packed)
+    assert 'MemoryError' in link.outcome(5, 0.0) and link.version == 0
+    publish(link, 6, packed)
+    assert link.version == 6
