@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -39,21 +40,30 @@ WORLD = {'/clock': 'clock', '/carla/status': 'status', '/carla/control': 'contro
 START = 300.0
 
 
+def start(graph: Any, executable: str, parameters: dict[str, Any], *arguments: str) -> None:
+    """Start a node with the training's file and, after it and so above it, parameters."""
+    given = [f'{name}:={str(value).lower() if isinstance(value, bool) else value}'
+             for name, value in parameters.items()]
+    graph.start(executable, arguments=[
+        '--params-file', str(ROOT / 'config' / 'training.yaml'), *arguments,
+        *(word for text in given for word in ('-p', text))])
+
+
 def start_vehicle(graph: Any, number: int, options: argparse.Namespace) -> None:
     """Start a vehicle's simulator and policy node, with a world of its own."""
     role = f'ego_vehicle_{number + 1}'
     space = f'/carla/{role}'
-    arguments = ['-r', f'__ns:={space}', '--params-file', str(ROOT / 'config' / 'training.yaml')]
+    arguments = ['-r', f'__ns:={space}']
     for name, short in WORLD.items():
         arguments += ['-r', f'{name}:={space}/world/{short}']
     lockstep = not options.free
     # The file's section for the simulator is for the bridge's own name.
-    graph.start('simulator', {
+    start(graph, 'simulator', {
         'role_name': role, 'seed': number, 'camera.width': options.width,
         'camera.height': options.height,
-        'synchronous_mode_wait_for_vehicle_control_command': lockstep}, arguments=arguments)
-    graph.start('policy', {'training': True, 'lockstep': lockstep, 'expect_guard': False},
-                arguments=arguments)
+        'synchronous_mode_wait_for_vehicle_control_command': lockstep}, *arguments)
+    start(graph, 'policy', {'training': True, 'lockstep': lockstep, 'expect_guard': False},
+          *arguments)
 
 
 def measure(count: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -62,10 +72,9 @@ def measure(count: int, options: argparse.Namespace) -> dict[str, Any]:
         maker = make_graph(Path(folder))
         graph = next(maker)
         try:
-            graph.start('training', {
+            start(graph, 'training', {
                 'checkpoint_dir': f'{folder}/checkpoints', 'lockstep': not options.free,
-                'algorithm.learning_starts': options.learning_starts, 'save_at_end': False},
-                arguments=['--params-file', str(ROOT / 'config' / 'training.yaml')])
+                'algorithm.learning_starts': options.learning_starts, 'save_at_end': False})
             streams: collections.Counter[int] = collections.Counter()
 
             def heard(message: UInt8MultiArray) -> None:
@@ -103,7 +112,9 @@ def main() -> int:
     parser.add_argument('--height', type=int, default=600, help='height of them')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     options = parser.parse_args()
-    figures = [measure(count, options) for count in options.vehicles]
+    # What the nodes say is shown when they end; the figures stand alone on standard output.
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = [measure(count, options) for count in options.vehicles]
     for figure in figures:
         figure['times_the_first'] = round(
             figure['experience_per_s'] / max(figures[0]['experience_per_s'], 1e-9), 2)
