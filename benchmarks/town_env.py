@@ -53,12 +53,12 @@ class Repeated:
                 self._step = 0
 
 
-def driven(town, vehicles, blank, size):
+def driven(town, vehicles, blank, size, most):
     """Return TownEnv with the actions of the classical driver on one route of it."""
     env = TownEnv(town, vehicles=vehicles, blank_camera=blank, image_size=size, seed=1)
     expert, actions, ended = Expert(env), [], False
     observation, _ = env.reset(seed=1)
-    while not ended:
+    while not ended and len(actions) < most:
         actions.append(expert.act(observation))
         observation, _, terminated, truncated, _ = env.step(actions[-1])
         ended = terminated or truncated
@@ -80,9 +80,10 @@ def main(arguments=None):
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--steps', type=int, default=200, help='in a block')
     parser.add_argument('--size', type=int, nargs=2, default=(256, 192), help="the camera's")
+    parser.add_argument('--episode', type=int, default=1000, help='most steps of an episode')
     options = parser.parse_args(arguments)
     town = Town.load(default_town())
-    sides = {name: driven(town, vehicles, blank, tuple(options.size))
+    sides = {name: driven(town, vehicles, blank, tuple(options.size), options.episode)
              for name, (vehicles, blank) in SIDES.items()}
     sides['car_racing'] = car_racing()
     there = {name: side for name, side in sides.items() if side is not None}
