@@ -6,8 +6,8 @@ Times image published to command received, beside the same node written plainly;
 
 One process publishes odometry and 800x600 bgra8 pictures at 20 Hz and hears the commands; another
 is policy_node with config/fastdds.xml (``ours``), or plain_node.py: rclpy's defaults, cv_bridge,
-Fast DDS's default profile. ``learning`` is ours with training_node making updates without a pause. The
-sides take turns, with new processes for each round. ``lost`` are pictures without a command.
+Fast DDS's default profile. ``learning`` is ours with training_node making updates without a pause.
+The sides take turns, with new processes for each round. ``lost`` are pictures without a command.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ Times the nodes' starts, and weighs them; prints one JSON line.
 
 ``policy_s``: from the start of policy_node's process to its first command, beside a simulator that
 runs. ``training_s``: from the start of training_node's process to its first update, with
-``--transitions`` in its replay memory on disk and a checkpoint to resume. Beside both,
-``python_s``: what a Python takes that imports numpy, torch and rclpy alone, in turn with them. Memory
-is that of policy_node after ``--drive`` s of driving and of guard_node beside it: resident (``VmRSS``), and
+``--transitions`` in its replay memory on disk and a checkpoint to resume. In turn with them,
+``python_s``: what a Python takes that imports numpy, torch and rclpy alone. Memory is that of
+policy_node after ``--drive`` s of driving and of guard_node beside it: resident (``VmRSS``), and
 with what is shared with other processes counted in parts (``Pss``).
 """
 
