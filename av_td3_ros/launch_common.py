@@ -275,13 +275,6 @@ def _end(context: LaunchContext, reason: str) -> list[Action]:
     return [] if _ENDING in context.launch_configurations else [Shutdown(reason=reason)]
 
 
-def player(context: LaunchContext, **parameters: Any) -> Action:
-    """Return the player of a bag, whose end is the launch's."""
-    # The source of the clock cannot wait for it.
-    return _node(context, Node, executable='player_node', name='av_td3_player', namespace='',
-                 parameters={**parameters, 'use_sim_time': False}, needed=True)
-
-
 def _node(context: LaunchContext, kind: type, *, name: str, namespace: str,
           parameters: dict[str, Any], needed: bool = False, **options: Any) -> Action:
     """Return a node with the parameters of params_file; one that is ``needed`` ends the launch."""

@@ -129,7 +129,7 @@ class PolicyNode(ManagedNode):
     def _make_endpoints(self) -> None:
         s, made = self.settings, self.made
         self._commands = SafeCommands(self, self._safety, self._account, self._warnings,
-                                      drop=self._ticks.start_anew, told=self._tell,
+                                      drop=self._ticks.start_anew, told=self._tell_now,
                                       shadow=s.shadow)
         made.append(self._commands.destroy)
         # What is ready together is taken in this order: the picture, which brings the decision,
@@ -343,7 +343,7 @@ class PolicyNode(ManagedNode):
         self._account.counts['rejected'] += 1
         self._warnings.warn(what, f'not used: {reason}')
 
-    def _tell(self) -> None:
+    def _tell_now(self) -> None:
         """Say at once what changed."""
         self._diagnostics.publish()
         self._guard.tell()
