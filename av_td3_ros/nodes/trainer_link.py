@@ -67,8 +67,9 @@ class TrainerLink:
         self._training, self._heard, self._patience = training, heard, patience
         self._stream, self._sequence = secrets.randbits(62), 0
         self._loading = Beside(node, 'weights', self._load, self._take)
-        self._subscriptions = [node.create_subscription(
-            UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)]
+        self._weights = node.create_subscription(
+            UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)
+        self._subscriptions = [self._weights]
         self._publishers = []
         if training:
             self._experience = node.create_publisher(
@@ -89,7 +90,9 @@ class TrainerLink:
     @property
     def connected(self) -> bool:
         """Whether a training node takes the experience."""
-        return self._training and self._experience.get_subscription_count() > 0
+        # Who merely looks on, as the visualization does, publishes no weights.
+        return (self._training and self._experience.get_subscription_count() > 0
+                and self._node.count_publishers(self._weights.topic_name) > 0)
 
     @property
     def ready(self) -> bool:

@@ -16,7 +16,8 @@ from av_td3_ros.learning.networks import get_cnn_extractor
 from av_td3_ros.learning.policy import export_policy, Policy
 from av_td3_ros.learning.td3 import TD3Agent
 from av_td3_ros.nodes.trainer_link import TrainerLink
-from av_td3_ros.ros import weights
+from av_td3_ros.ros import qos, weights
+from av_td3_ros.ros.diagnostics import WARN
 from av_td3_ros.ros.throttled import Warnings
 
 pytestmark = pytest.mark.ros
@@ -46,6 +47,20 @@ def link():
     node = Node()
     return TrainerLink(node, '/trainer', Policy(), Warnings(node), training=False,
                        heard=lambda: None, patience=TIMEOUT)
+
+
+def test_who_merely_listens_is_no_training_node(ros):
+    link = TrainerLink(ros.node, '/trainer', Policy(), Warnings(ros.node), training=True,
+                       heard=lambda: None, patience=TIMEOUT)
+    ros.node.create_subscription(
+        UInt8MultiArray, '/trainer/experience', lambda message: None, qos.EXPERIENCE)
+    ros.wait_for(lambda: link._experience.get_subscription_count(), 'the one who listens', 30.0)
+    assert not link.connected and link.report_experience().level == WARN
+    trainer = ros.node.create_publisher(UInt8MultiArray, '/trainer/weights', qos.WEIGHTS)
+    ros.wait_for(lambda: link.connected, 'the training node', 30.0)
+    ros.node.destroy_publisher(trainer)
+    ros.wait_for(lambda: not link.connected, 'its end', 30.0)
+    link.destroy()
 
 
 def publish(link, version, packed):
