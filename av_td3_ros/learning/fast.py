@@ -81,9 +81,9 @@ class _Linear(torch.autograd.Function):
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Multiply as ``F.linear`` does, x being (B, inputs); it can be differentiated once."""
-    if not enabled or _product is None or x.dtype != torch.float32 or len(x) < _LEAST_ROWS \
-            or min(weight.shape) < _LEAST_SIDE or x.device.type != 'cpu' \
+    """Multiply as ``F.linear`` does; for x of (B, inputs) it can be differentiated once."""
+    if not enabled or _product is None or x.dtype != torch.float32 or x.dim() != 2 \
+            or len(x) < _LEAST_ROWS or min(weight.shape) < _LEAST_SIDE or x.device.type != 'cpu' \
             or torch.is_autocast_enabled('cpu'):
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)

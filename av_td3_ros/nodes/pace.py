@@ -44,6 +44,8 @@ class Pace:
             # The first message is due at once.
             self._bag, self._wall = float(due), self._clock()
         if self._rate <= 0.0:
+            # From here on another rate goes on.
+            self._bag, self._wall = float(due), self._clock()
             return 0.0
         return max((due - self._now()) * 1e-9 / self._rate, 0.0)
 

@@ -61,6 +61,8 @@ def test_the_other_product_is_taken_for_large_float32_alone(product):
     assert takes(torch.randn(64, 128), torch.randn(64, 128))
     assert not takes(torch.randn(8, 128), torch.randn(64, 128))
     assert not takes(torch.randn(64, 23), torch.randn(64, 23))
+    assert not takes(torch.randn(128), torch.randn(64, 128))
+    assert not takes(torch.randn(64, 3, 128), torch.randn(64, 128))
     assert not takes(torch.randn(64, 128).double(), torch.randn(64, 128).double())
     with torch.autocast('cpu', torch.bfloat16):
         assert not takes(torch.randn(64, 128), torch.randn(64, 128))

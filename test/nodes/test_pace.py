@@ -68,6 +68,13 @@ def test_another_rate_holds_from_now_on(wall):
     assert pace.until(301 * SECOND) == pytest.approx(1.0)
 
 
+def test_what_was_sent_without_a_rate_is_not_waited_for_again(wall):
+    pace = Pace(0.0, clock=wall)
+    assert pace.until(0) == pace.until(300 * SECOND) == 0.0
+    pace.set_rate(1.0)
+    assert pace.until(301 * SECOND) == pytest.approx(1.0)
+
+
 def test_time_that_was_waited_is_not_made_up_for(wall):
     pace = Pace(1.0, clock=wall)
     pace.until(0)
