@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Callable
 
 from rcl_interfaces.srv import GetParameters
@@ -19,6 +20,7 @@ from av_td3_ros.driving.ticks import Picture
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.learning.policy import Policy
 from av_td3_ros.learning.policy_file import policy_config
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.nodes.trainer_link import TrainerLink
 from av_td3_ros.ros import experience, qos
 from av_td3_ros.ros.throttled import Warnings
@@ -28,12 +30,14 @@ from av_td3_ros.visualization.watcher import Decision, Shadow, Told
 _TASK = tuple(declaration.name for declaration in declarations(TaskSettings))
 # For loads by service, which nobody asks this node for.
 _PATIENCE = 1.0
+# Wall time, s, after which a policy node is asked anew: one that ended meanwhile never answers.
+_ANSWER = 5.0
 _WANTED = ('training', 'checkpoint', 'trainer', *_TASK)
 
 
 class DriverSource:
     """
-    A policy node seen from outside: it is asked for its parameters once, and then left alone.
+    A policy node seen from outside: once it has told its parameters, it is left alone.
 
     policy: the node's name, relative to the namespace. ``decided`` is called with each decision.
     Without ``pictures`` nothing is listened to or asked for. :attr:`policy` has no weights until
@@ -52,6 +56,7 @@ class DriverSource:
         self._route: Route | None = None
         self._subscriptions: list[Any] = []
         self._client = self._future = None
+        self._asked = 0.0       # when last, steady clock
         if pictures:
             name = node.resolve_service_name(f'{policy}/get_parameters')
             self._client = node.create_client(GetParameters, name)
@@ -75,12 +80,17 @@ class DriverSource:
         """Ask the policy node, once it is there; take its answer."""
         if self._client is None or self._link is not None:
             return
-        if self._future is None and self._client.service_is_ready():
-            self._future = self._client.call_async(GetParameters.Request(names=list(_WANTED)))
-        if self._future is not None and self._future.done():
+        if self._future is None:
+            if self._client.service_is_ready():
+                self._future = self._client.call_async(GetParameters.Request(names=list(_WANTED)))
+                self._asked = time.monotonic()
+        elif self._future.done():
             values = [parameter_value_to_python(value) for value in self._future.result().values]
             self._future = None
             self._configure(dict(zip(_WANTED, values)))
+        elif time.monotonic() - self._asked > _ANSWER:
+            self._client.remove_pending_request(self._future)
+            self._future = None
 
     def set_route(self, route: Route | None) -> None:
         """Take the route; None where there is none that can be used."""
@@ -110,8 +120,9 @@ class DriverSource:
         try:
             self.task = build(TaskSettings, {name: values[name] for name in _TASK})
             if values['checkpoint']:
-                loaded.load_checkpoint(values['checkpoint'])
-                self.task = trained_task(policy_config(values['checkpoint']), self.task)
+                path = expand('checkpoint', values['checkpoint'])
+                loaded.load_checkpoint(path)
+                self.task = trained_task(policy_config(path), self.task)
         except (CheckpointError, SettingsError) as error:
             # On another host than the policy node's, its file is not at hand.
             self.note = f'weights not at hand: {error}'
