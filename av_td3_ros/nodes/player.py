@@ -47,8 +47,8 @@ from av_td3_ros.nodes.pace import Pace
 from av_td3_ros.nodes.player_settings import PlayerSettings
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.images import make_image
-from av_td3_ros.ros.messages import (make_odometry, make_path, make_stamp, read_control,
-                                     read_stamp)
+from av_td3_ros.ros.messages import (make_odometry, make_path, make_stamp, MessageError,
+                                     read_control, read_stamp)
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.settings import SettingsError
@@ -181,7 +181,12 @@ class PlayerNode(Node):
         return response
 
     def _on_command(self, message: CarlaEgoVehicleControl) -> None:
-        command = action_from_control(read_control(message, clip=True), _PLAIN)
+        try:
+            command = action_from_control(read_control(message, clip=True), _PLAIN)
+        except MessageError as error:
+            self.get_logger().warning(f'{self._answers}: not used: {error}',
+                                      throttle_duration_sec=5.0)
+            return
         with self._changed:
             self._heard[read_stamp(message.header.stamp)].append(command)
             self._changed.notify_all()
@@ -329,7 +334,10 @@ class PlayerNode(Node):
             *([] if s.video else ['--no-video']),
             *(part for pair in self._topics for part in ('--topic', pair))])
         self.get_logger().info('writing the report')
-        evaluate(options, self.get_logger().info, heard=self._heard, pulse=self._pulse)
+        with self._changed:
+            # Commands may still come.
+            heard = {stamp: list(commands) for stamp, commands in self._heard.items()}
+        evaluate(options, self.get_logger().info, heard=heard, pulse=self._pulse)
         self.get_logger().info(f'the report is {s.out}')
 
     def _pulse(self) -> None:
