@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+import math
 import time
 from typing import Any, Callable
 
@@ -115,8 +116,9 @@ class Watch:
         self._source.set_route(self._route)
 
     def _on_vehicle(self, message: CarlaEgoVehicleInfo) -> None:
-        angles = [wheel.max_steer_angle for wheel in message.wheels]
-        self._max_steer_angle = max(angles, default=0.0) or None
+        angles = [wheel.max_steer_angle for wheel in message.wheels
+                  if 0.0 < wheel.max_steer_angle < 0.5 * math.pi]
+        self._max_steer_angle = max(angles, default=None)
 
     def _on_command(self, message: CarlaEgoVehicleControl) -> None:
         try:
@@ -127,7 +129,10 @@ class Watch:
 
     def _on_camera(self, message: CameraInfo) -> None:
         mount, k = self._settings.mount, message.k
-        self._view = View(k[0], k[4], k[2], k[5], mount.x, mount.y, mount.z)
+        usable = all(map(math.isfinite, k)) and k[0] > 0.0 and k[4] > 0.0
+        self._view = View(k[0], k[4], k[2], k[5], mount.x, mount.y, mount.z) if usable else None
+        if not usable:
+            self._warnings.warn('camera_info', 'not used: its K is no matrix of a camera')
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

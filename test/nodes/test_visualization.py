@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The visualization node draws what is so, while somebody watches, and does nothing otherwise."""
 
+import math
 import os
 from pathlib import Path as FilePath
 import time
@@ -126,6 +127,24 @@ def newest_tile(picture):
 def pictures_out_of_order(pictures):
     stamps = [read_stamp(picture.header.stamp) for picture in pictures]
     return stamps != sorted(set(stamps))
+
+
+def test_what_is_no_camera_and_no_wheel_is_not_used(ros):
+    from av_td3_ros.nodes.visualization_settings import VisualizationSettings
+    from av_td3_ros.nodes.visualization_watch import Watch
+    drawn, info = [], make_camera_info(WIDTH, HEIGHT, 50.0, 0, '')
+    watch = Watch(ros.node, VisualizationSettings(), drawn.append, drawn.append)
+    watch._on_camera(info)
+    assert watch._view is not None and watch._view.fx == 50.0
+    for value in (math.nan, math.inf, 0.0, -50.0):
+        info.k[0] = value
+        watch._on_camera(info)
+        assert watch._view is None
+    for angle, taken in ((0.6, 0.6), (math.inf, None), (math.nan, None), (0.0, None)):
+        watch._on_vehicle(CarlaEgoVehicleInfo(
+            wheels=[CarlaEgoVehicleInfoWheel(max_steer_angle=angle)]))
+        assert watch._max_steer_angle == (taken and pytest.approx(taken))
+    watch.destroy()
 
 
 def test_its_death_costs_no_command(ros, checkpoint):
