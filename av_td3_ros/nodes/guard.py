@@ -25,7 +25,7 @@ import time
 from carla_msgs.msg import CarlaEgoVehicleControl, CarlaStatus
 from diagnostic_msgs.msg import DiagnosticStatus
 import rclpy.clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock

@@ -8,8 +8,7 @@ import time
 from typing import Callable
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from av_td3_ros.ros import qos

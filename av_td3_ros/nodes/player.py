@@ -26,8 +26,7 @@ from carla_msgs.msg import (CarlaCollisionEvent, CarlaEgoVehicleControl, CarlaEg
 from lifecycle_msgs.srv import GetState
 from nav_msgs.msg import Odometry, Path
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import Image

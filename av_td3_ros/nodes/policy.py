@@ -16,8 +16,7 @@ from typing import Any
 from carla_msgs.msg import CarlaCollisionEvent, CarlaStatus, CarlaWorldInfo
 from nav_msgs.msg import Odometry, Path
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import Image

@@ -15,8 +15,7 @@ from pathlib import Path
 import sys
 from typing import Any, Callable
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import CompressionFormat, Writer, WriterError

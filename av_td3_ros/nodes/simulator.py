@@ -14,8 +14,7 @@ import dataclasses
 from carla_msgs.msg import CarlaControl, CarlaEgoVehicleControl
 from geometry_msgs.msg import Pose as PoseMsg, PoseStamped, Twist
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.node import Node
 from std_msgs.msg import Bool

@@ -16,8 +16,7 @@ import time
 from typing import Any, Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_msgs.msg import String, UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger

@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from av_td3_ros.ros import qos

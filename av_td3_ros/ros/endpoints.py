@@ -15,8 +15,7 @@ import copy
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import (qos_check_compatible, qos_policy_name_from_kind, QoSCompatibility,
                        QoSPolicyKind, QoSProfile)
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
