@@ -27,6 +27,8 @@ from av_td3_ros.settings import (as_dict, build, check, Declaration, declaration
 
 T = TypeVar('T')
 
+# What rclpy declares when it needs it, or not in every distribution: Humble's has no such service.
+_OF_RCLPY = ('qos_overrides.', 'start_type_description_service')
 _INT64 = 2 ** 63 - 1
 _DOUBLE = 1.7976931348623157e308
 _ARRAYS = {bool: Parameter.Type.BOOL_ARRAY, int: Parameter.Type.INTEGER_ARRAY,
@@ -87,7 +89,7 @@ def _overrides(node: Node) -> dict[str, Any]:
     # from Foxy to Rolling.
     return {name: _plain(parameter.value)
             for name, parameter in node._parameter_overrides.items()
-            if not node.has_parameter(name) and not name.startswith('qos_overrides.')}
+            if not node.has_parameter(name) and not name.startswith(_OF_RCLPY)}
 
 
 def _plain(value: Any) -> Any:

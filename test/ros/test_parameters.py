@@ -66,6 +66,15 @@ def make(context):
         node.destroy_node()
 
 
+def test_what_only_later_distributions_have_is_no_setting_of_ours(make, monkeypatch):
+    """Humble's nodes do not declare it, and the guard gives it in any case."""
+    node = make(start_type_description_service=False)
+    has = node.has_parameter
+    monkeypatch.setattr(
+        node, 'has_parameter', lambda name: name != 'start_type_description_service' and has(name))
+    assert declare(node, Settings) == Settings()
+
+
 def test_defaults_are_declared_with_types_and_words(make):
     node = make()
     assert declare(node, Settings) == Settings()
