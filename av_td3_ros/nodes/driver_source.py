@@ -87,7 +87,12 @@ class DriverSource:
         elif self._future.done():
             values = [parameter_value_to_python(value) for value in self._future.result().values]
             self._future = None
-            self._configure(dict(zip(_WANTED, values)))
+            if len(values) == len(_WANTED):
+                self._configure(dict(zip(_WANTED, values)))
+            else:
+                # rclpy tells nothing where it lacks one of them.
+                self.note = f'{self._client.srv_name} does not tell what a policy node has'
+                self._warnings.warn('parameters', self.note)
         elif time.monotonic() - self._asked > _ANSWER:
             self._client.remove_pending_request(self._future)
             self._future = None

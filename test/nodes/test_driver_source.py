@@ -23,6 +23,8 @@ pytestmark = pytest.mark.ros
 class Client:
     """Takes requests, and lets the test answer them."""
 
+    srv_name = '/carla/ego/policy/get_parameters'
+
     def __init__(self):
         self.asked, self.given_up = [], []
 
@@ -98,6 +100,18 @@ def test_a_policy_node_that_ended_before_it_answered_is_asked_anew(source, monke
     assert source.note == 'no weights yet'
     source.poll()
     assert len(client.asked) == 2
+
+
+def test_a_node_without_these_parameters_is_none_to_watch(source):
+    source.poll()
+    source._node.client.asked[-1][1].set_result(GetParameters.Response())
+    source.poll()
+    assert 'does not tell what a policy node has' in source.note and source.policy.info is None
+    # Another one may take its name.
+    source.poll()
+    source._node.client.answer(values())
+    source.poll()
+    assert source.note == 'no weights yet'
 
 
 def test_a_checkpoint_in_the_home_folder_is_found(source, monkeypatch, tmp_path):
