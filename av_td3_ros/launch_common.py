@@ -26,6 +26,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 from av_td3_ros import launch_carla
 from av_td3_ros.resources import PACKAGE, share_directory
+from av_td3_ros.ros.compatibility import keep_on_this_host
 from av_td3_ros.settings import read_parameter_file
 
 BOOLEANS = ['true', 'false']
@@ -176,7 +177,7 @@ def environment() -> list[Action]:
     settings = {'RCUTILS_COLORIZED_OUTPUT': os.environ.get('RCUTILS_COLORIZED_OUTPUT', '1')}
     if not any(name in os.environ for name in ('ROS_AUTOMATIC_DISCOVERY_RANGE',
                                                'ROS_LOCALHOST_ONLY')):
-        settings['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        keep_on_this_host(settings)
     profiles = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
     if not any(name in os.environ for name in profiles):
         # The second name is Fast DDS 3's (from Kilted on), the first the older ones'.

@@ -33,7 +33,7 @@ ARROWS = {
     'ros': {'driving', 'learning', 'simulation', 'setup_check'},
     'nodes': {'ros', 'driving', 'learning', 'simulation', 'setup_check', 'visualization',
               'evaluation'},
-    'launch_common': {'launch_carla'},
+    'launch_common': {'launch_carla', 'ros'},
     'launch_carla': {'carla_objects'},
     'carla_objects': set(),
     'demo': {'ros', 'driving', 'learning', 'simulation', 'evaluation', 'visualization'},

@@ -61,6 +61,7 @@ def _preferred() -> Any:
 
 
 _product = _preferred()
+_verified = False
 
 
 class _Linear(torch.autograd.Function):
@@ -84,9 +85,25 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
     """Multiply as ``F.linear`` does; for x of (B, inputs) it can be differentiated once."""
     if not enabled or _product is None or x.dtype != torch.float32 or x.dim() != 2 \
             or len(x) < _LEAST_ROWS or min(weight.shape) < _LEAST_SIDE or x.device.type != 'cpu' \
-            or torch.is_autocast_enabled('cpu'):
+            or torch.is_autocast_enabled('cpu') or not _does_as_layers_do(x, weight, bias):
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
+
+
+@torch.no_grad()
+def _does_as_layers_do(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> bool:
+    """Compare the product with torch's own, once: of another torch it may mean something else."""
+    global _product, _verified
+    if not _verified:
+        try:
+            good = torch.allclose(_product(x, weight, bias, 'none', [], ''),
+                                  F.linear(x, weight, bias), 1e-4, 1e-4, equal_nan=True) \
+                and torch.allclose(_product(x, weight, None, 'none', [], ''),
+                                   F.linear(x, weight), 1e-4, 1e-4, equal_nan=True)
+        except (RuntimeError, TypeError):
+            good = False
+        _product, _verified = _product if good else None, True
+    return _product is not None
 
 
 def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor

@@ -161,3 +161,14 @@ def test_the_plain_way_is_a_setting():
     assert not fast.enabled
     Learner(LearnerSettings(), {}).close()
     assert fast.enabled
+
+
+@pytest.mark.parametrize('other', [
+    lambda *_: (_ for _ in ()).throw(RuntimeError('another signature')),
+    lambda x, weight, *_: x @ weight.t() + 1.0])
+def test_a_product_of_another_torch_that_means_something_else_is_not_used(monkeypatch, other):
+    monkeypatch.setattr(fast, '_product', other)
+    monkeypatch.setattr(fast, '_verified', False)
+    x, weight, bias = torch.randn(32, 64), torch.randn(64, 64), torch.randn(64)
+    assert torch.equal(fast.linear(x, weight, bias), F.linear(x, weight, bias))
+    assert fast._product is None
