@@ -36,8 +36,20 @@ def play(ros, bag, checkpoint, out, **parameters):
     ros.start('policy', {**SHADOW, 'checkpoint': checkpoint})
     player = ros.start('player', {'bag': bag, 'checkpoint': checkpoint, 'out': out, **FAST,
                                   **parameters})
+    if parameters.get('start_paused'):
+        # DDS tells of endpoints in their order: once the player answers a client that was made
+        # after the subscriptions, it knows those too, and nothing that it sends passes them by.
+        set_paused(ros, True)
+        set_paused(ros, False)
     ros.wait_for(lambda: player.code is not None, 'the end of the bag', 2 * START)
     return player
+
+
+def set_paused(ros, paused):
+    pause = ros.node.create_client(SetBool, '/av_td3_player/pause')
+    ros.wait_for(pause.service_is_ready, 'the player', START)
+    answer = pause.call_async(SetBool.Request(data=paused))
+    assert ros.wait_for(answer.done, 'an answer', START) and answer.result().success
 
 
 def offline(bag, checkpoint, out):
@@ -63,7 +75,7 @@ def test_the_result_is_that_of_evaluate_bag(ros, checkpoint, tmp_path, kind):
     obeyed = ros.subscribe(CarlaEgoVehicleControl, f'{EGO}/vehicle_control_cmd')
     recorded = ros.subscribe(CarlaEgoVehicleControl, f'{EGO}/recorded/vehicle_control_cmd')
     clock = ros.subscribe(Clock, '/clock')
-    player = play(ros, bag, checkpoint, tmp_path / 'live')
+    player = play(ros, bag, checkpoint, tmp_path / 'live', start_paused=True)
     assert player.code == 0, player.output
     live = (tmp_path / 'live' / 'result.json').read_bytes()
     assert live == offline(bag, checkpoint, tmp_path / 'offline')
