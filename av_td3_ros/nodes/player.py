@@ -52,6 +52,7 @@ from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.settings import SettingsError
 
+_DISCOVERY = 2.0    # s of wall time in which others that publish are told of, before it plays
 _LOOK = 1.0         # s of wall time between two looks for others who publish
 _PLAIN = ActionSettings()
 
@@ -215,6 +216,7 @@ class PlayerNode(Node):
 
     def _play(self) -> None:
         self._wait_for_policy()
+        self._look_round()
         if self._route is not None:
             self._to['route'].publish(make_path(self._route.points, 0))
             self._settle()
@@ -245,6 +247,14 @@ class PlayerNode(Node):
             raise SettingsError(
                 f'no policy node of {self.settings.role_name} in shadow mode (parameter shadow) '
                 f'was there within {timeout:g} s')
+
+    def _look_round(self) -> None:
+        """Refuse others that publish, for as long as DDS may take to tell of them."""
+        end = time.monotonic() + _DISCOVERY
+        while time.monotonic() < end:
+            self._looked = -_LOOK
+            self._refuse_others()
+            self._wait(lambda: False, 0.1, poll=0.1)
 
     def _wait_until(self, due: int) -> None:
         while True:
