@@ -140,9 +140,11 @@ def test_a_command_that_is_none_is_not_used(ros, tmp_path):
 
 
 def test_a_bag_is_not_played_into_a_drive(ros, checkpoint, tmp_path):
-    bag = make_bag(tmp_path / 'bag', 20)
-    ros.node.create_publisher(Odometry, f'{EGO}/odometry', qos.STREAM)
-    player = play(ros, bag, checkpoint, tmp_path / 'live')
+    # So long that however late DDS tells of the other, it is still playing.
+    bag = make_bag(tmp_path / 'bag', 600)
+    other = ros.node.create_publisher(Odometry, f'{EGO}/odometry', qos.STREAM)
+    player = play(ros, bag, checkpoint, tmp_path / 'live', rate=1.0)
+    assert other.topic_name
     assert player.code == 2
     assert '/carla/ego_vehicle/odometry is published by /test too' in player.output
     assert not (tmp_path / 'live').exists()
