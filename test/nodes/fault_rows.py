@@ -56,7 +56,10 @@ def input_fault(rig, name):
         brake = rig.brake_after(begun)
         word = rig.wait_for(lambda: rig.told(watchdog) in words and rig.told(watchdog),
                             f'{watchdog} as one of {words} on /diagnostics')
-        rig.wait_for(lambda: rig.applied.brake > 0.9 and rig.speed < 0.05, 'standstill')
+        # By its own command: where the guard, which brakes harder, came before it, the set
+        # deceleration goes on for a while after the guard let go.
+        rig.wait_for(lambda: rig.commands[-1].brake > 0.9 and rig.applied.brake > 0.9
+                     and rig.speed < 0.05, 'standstill')
         # Held for as long as it lasts.
         count = len(rig.status)
         rig.ros.spin(0.5)
