@@ -28,6 +28,8 @@ from av_td3_ros.ros import qos
 from av_td3_ros.ros.compatibility import keep_on_this_host
 
 ROOT = Path(__file__).resolve().parents[2]
+# Fast DDS 2 (Humble, Jazzy) reads the first alone, 3 (Kilted) the second.
+PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 class Process:
@@ -96,10 +98,11 @@ class Graph:
             ROS_DOMAIN_ID=str(self._domain.number), PYTHONUNBUFFERED='1',
             PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
             ROS_LOG_DIR=str(folder / 'log'), OMP_NUM_THREADS='1',
-            FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / 'config' / 'fastdds.xml'))
+            **dict.fromkeys(PROFILES, str(ROOT / 'config' / 'fastdds.xml')))
         keep_on_this_host(self.environment)
-        os.environ.update({key: self.environment[key] for key in self.environment
-                           if key.startswith(('ROS_', 'FASTDDS_')) and key != 'ROS_DOMAIN_ID'})
+        os.environ.update({
+            key: self.environment[key] for key in self.environment
+            if key.startswith(('ROS_', 'FASTDDS_', 'FASTRTPS_')) and key != 'ROS_DOMAIN_ID'})
         self.processes: list[Process] = []
         self.context = Context()
         rclpy.init(context=self.context, domain_id=self._domain.number)

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiles are overridden by parameters, and ends that do not fit are named with the remedy."""
 
+from pathlib import Path
 import re
 
 from carla_msgs.msg import CarlaEgoVehicleControl
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.utilities import get_rmw_implementation_identifier
 from std_msgs.msg import Bool, Float32
 from vehicle_side import EGO
 
@@ -116,3 +118,21 @@ def test_ends_that_fit_are_not_mentioned(ros, tmp_path):
     ros.wait_for(lambda: ros.node.count_publishers(OVERRIDE), 'the guard')
     ros.spin(1.0)
     assert 'does not fit' not in guard.output
+
+
+@pytest.mark.skipif('fastrtps' not in get_rmw_implementation_identifier(),
+                    reason='the profile is for Fast DDS')
+def test_nodes_have_the_room_for_images_that_the_profile_gives(ros):
+    """Whichever of its variables this Fast DDS reads; without it images are lost on the way."""
+    node = ros.start('stuck_node.py', {'how': 'python'}, environment={'DEADLINE': '1'})
+
+    def largest():
+        sizes = [0]
+        for line in Path(f'/proc/{node.pid}/maps').read_text().splitlines():
+            if re.search(r'/dev/shm/fast(rtps|dds)_', line):
+                begin, end = (int(place, 16) for place in line.split()[0].split('-'))
+                sizes.append(end - begin)
+        return max(sizes)
+    ros.wait_for(lambda: 'ready' in node.output, 'the node', 60.0)
+    assert largest() > 16e6
+    node.kill()
