@@ -16,13 +16,15 @@ class Beside:
     Does what takes longer than a tick may, in a thread of its own.
 
     ``work(job)`` runs in that thread and must not raise; ``taken(result)`` is then called as a
-    callback of the node, in the order of the jobs. Of jobs that wait, only the newest is done.
+    callback of the node, in the order of the results. Of jobs that wait, the newest is done, and
+    unless ``good(result)`` the one before it too; others, and those before a good one, are not.
     """
 
     def __init__(self, node: Node, name: str, work: Callable[[Any], Any],
-                 taken: Callable[[Any], None]) -> None:
-        self._node, self._work, self._taken = node, work, taken
-        self._waiting: list[Any] = []
+                 taken: Callable[[Any], None], good: Callable[[Any], bool]) -> None:
+        self._node, self._work, self._taken, self._good = node, work, taken, good
+        self._waiting: list[tuple[int, Any]] = []   # two at most, with their numbers
+        self._submitted = 0
         self._results: deque[Any] = deque()
         self._change = threading.Condition()
         self._closed = False
@@ -31,9 +33,10 @@ class Beside:
         self._thread.start()
 
     def submit(self, job: Any) -> None:
-        """Have a job done, instead of one that waits."""
+        """Have a job done, before those that wait."""
         with self._change:
-            self._waiting = [job]
+            self._submitted += 1
+            self._waiting = [*self._waiting[-1:], (self._submitted, job)]
             self._change.notify()
 
     def destroy(self) -> None:
@@ -50,11 +53,14 @@ class Beside:
                     self._change.wait()
                 if self._closed:
                     return
-                job = self._waiting.pop()
-            self._results.append(self._work(job))
+                number, job = self._waiting.pop()
+            result = self._work(job)
+            self._results.append(result)
             with self._change:
                 if self._closed:
                     return
+                if self._good(result):
+                    self._waiting = [later for later in self._waiting if later[0] > number]
                 self._ready.trigger()
 
     def _deliver(self) -> None:

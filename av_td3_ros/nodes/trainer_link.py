@@ -47,7 +47,9 @@ class TrainerLink:
     A vehicle's stream to the training node, and the policy that comes back.
 
     :attr:`policy` is replaced as a whole by each version of the weights that is newer and fits;
-    any other is refused, counted, and changes nothing. ``heard`` is called after weights, also
+    any other is refused, counted, and changes nothing. What has no header or an old version is
+    refused as it comes; of the rest, while others are loaded, the newest are kept for next, and
+    the ones before them for where the newest are refused. ``heard`` is called after weights, also
     refused ones, and after an answer to this vehicle's own experience. Without ``training`` there
     is no experience, and only weights come in. ``patience``: s that a load may take in all.
     """
@@ -66,7 +68,8 @@ class TrainerLink:
         self._node, self._trainer, self._warnings = node, trainer, warnings
         self._training, self._heard, self._patience = training, heard, patience
         self._stream, self._sequence = secrets.randbits(62), 0
-        self._loading = Beside(node, 'weights', self._load, self._take)
+        self._loading = Beside(node, 'weights', self._load, self._take,
+                               good=lambda loaded: loaded.policy is not None)
         self._weights = node.create_subscription(
             UInt8MultiArray, f'{trainer}/weights', self._on_weights, qos.WEIGHTS)
         self._subscriptions = [self._weights]
@@ -156,15 +159,21 @@ class TrainerLink:
         return answer
 
     def _on_weights(self, message: UInt8MultiArray) -> None:
-        # Beside the driving: those of a large encoder take longer to check than a tick lasts.
-        self._loading.submit(message.data)
-
-    def _load(self, data: Any) -> _Loaded:
-        """Make a policy of weights if they are for what this node sees and does."""
         version = 0
         try:
-            new = weights.decode(data)
+            new = weights.decode(message.data)
             version = new.version
+            self._check_newer(version)
+        except (weights.WeightsError, PolicyRefused) as error:
+            self._take(_Loaded(version, None, str(error)))
+            return
+        # Beside the driving: those of a large encoder take longer to check than a tick lasts.
+        self._loading.submit(new)
+
+    def _load(self, new: weights.Weights) -> _Loaded:
+        """Make a policy of weights if they are for what this node sees and does."""
+        version = new.version
+        try:
             self._check_newer(version)
             policy, present = Policy(), self.policy.info
             info = policy.load(new.policy)
@@ -172,7 +181,7 @@ class TrainerLink:
                 raise PolicyRefused(f'they are for the encoder {info.architecture}, and the '
                                     f'present ones for {present.architecture}')
             check_fit(policy)
-        except (weights.WeightsError, PolicyRefused) as error:
+        except PolicyRefused as error:
             return _Loaded(version, None, str(error))
         except Exception as error:  # whatever it is: the present ones are driven with still
             return _Loaded(version, None, f'{type(error).__name__}: {error!a}')

@@ -155,6 +155,56 @@ def test_weights_are_checked_beside_the_callbacks(link, packed, monkeypatch):
     assert threading.current_thread() not in threads
 
 
+def damaged(version, packed):
+    data = weights.encode(version, 0, packed)
+    data[-100] ^= 1
+    return data
+
+
+@pytest.mark.parametrize('spoil, said', [
+    (lambda packed: [b'', b'AVW1', bytes(5000), b'AVW2' + bytes(9000)] * 10, 'start with'),
+    (lambda packed: [weights.encode(version, 0, packed) for version in range(5)], 'not newer'),
+    (lambda packed: [damaged(7, packed)], 'CRC-32'),
+    (lambda packed: [weights.encode(7, 0, packed[:-900]), bytes(9), b''], 'CRC-32')])
+def test_what_is_none_costs_no_weights_that_wait(link, packed, monkeypatch, spoil, said):
+    publish(link, 4, packed)
+    let, begun, load = threading.Event(), threading.Event(), Policy.load
+
+    def slowly(policy, data):
+        begun.set()
+        assert let.wait(60.0)
+        return load(policy, data)
+    monkeypatch.setattr(Policy, 'load', slowly)
+    link._on_weights(UInt8MultiArray(data=weights.encode(5, 0, packed)))
+    assert begun.wait(60.0)
+    link._on_weights(UInt8MultiArray(data=weights.encode(6, 0, packed)))
+    bad = spoil(packed)
+    for data in bad:
+        link._on_weights(UInt8MultiArray(data=data))
+    assert len(link._loading._waiting) <= 2
+    let.set()
+    until = time.monotonic() + 60.0
+    while link.version != 6 and time.monotonic() < until:
+        time.sleep(0.002)
+    assert link.version == 6 and link.refused_count == len(bad)
+    assert said in link._refusal
+
+
+def test_many_that_come_take_no_memory(link, packed, monkeypatch):
+    """However many: two are kept, and the newest is driven with."""
+    let, load = threading.Event(), Policy.load
+    monkeypatch.setattr(Policy, 'load', lambda policy, data: let.wait(60.0) and load(policy, data))
+    for version in range(1, 30):
+        link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
+    assert len(link._loading._waiting) == 2
+    link._on_weights(UInt8MultiArray(data=damaged(30, packed)))
+    let.set()
+    until = time.monotonic() + 60.0
+    while link.version != 29 and time.monotonic() < until:
+        time.sleep(0.002)
+    assert link.version == 29 and not link._loading._waiting
+
+
 def test_what_nobody_thought_of_ends_no_thread(link, packed, monkeypatch):
     def fail(policy, data):
         raise MemoryError('of all things')
