@@ -72,12 +72,30 @@ def timed(callback: Callable[[Any, float, float], None]) -> Callable[..., None]:
 
 
 def event_callbacks() -> tuple[type, type]:
-    """Return publishers' and subscriptions' containers of event callbacks; Iron moved them."""
+    """
+    Return publishers' and subscriptions' containers of event callbacks; Iron moved them.
+
+    Where the middleware does not know an event, endpoints are made without any: Humble's raise.
+    """
     try:
-        from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+        from rclpy.event_handler import (PublisherEventCallbacks, SubscriptionEventCallbacks,
+                                         UnsupportedEventTypeError)
     except ImportError:
-        from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
-    return PublisherEventCallbacks, SubscriptionEventCallbacks
+        from rclpy.qos_event import (PublisherEventCallbacks, SubscriptionEventCallbacks,
+                                     UnsupportedEventTypeError)
+    return (_tolerant(PublisherEventCallbacks, UnsupportedEventTypeError),
+            _tolerant(SubscriptionEventCallbacks, UnsupportedEventTypeError))
+
+
+def _tolerant(container: Any, unsupported: type[Exception]) -> type:
+    class Tolerant(container):
+
+        def create_event_handlers(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return super().create_event_handlers(*arguments, **options)
+            except unsupported:
+                return []
+    return Tolerant
 
 
 def after_parameters_set(node: Node, callback: Callable[[list[Any]], None]) -> bool:

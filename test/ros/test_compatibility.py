@@ -1,11 +1,25 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is imported of rclpy is there in every distribution that is supported."""
+"""What is imported of rclpy is in every distribution that is supported; what lacks is borne."""
 
 import ast
 from pathlib import Path
 
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from std_msgs.msg import Bool
+
+from av_td3_ros.ros import qos
+from av_td3_ros.ros.endpoints import Endpoints
+
+try:
+    from rclpy.event_handler import (PublisherEventCallbacks, SubscriptionEventCallbacks,
+                                     UnsupportedEventTypeError)
+except ImportError:
+    from rclpy.qos_event import (PublisherEventCallbacks, SubscriptionEventCallbacks,
+                                 UnsupportedEventTypeError)
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'av_td3_ros'
 # The modules of rclpy 3.3, Humble's; those of Jazzy and Kilted are these and more, but for
@@ -43,3 +57,37 @@ def test_files_are_found():
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_only_compatibility_knows_what_not_every_distribution_has(path):
     assert imported(path) <= HUMBLE - {'rclpy.qos_event'}
+
+
+@pytest.fixture
+def context():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
+        context = Context()
+        rclpy.init(context=context)
+        yield context
+        rclpy.try_shutdown(context=context)
+
+
+@pytest.mark.ros
+def test_a_middleware_that_tells_of_no_misfits_has_endpoints_all_the_same(context, monkeypatch):
+    """As Humble's rclpy, which passes over an event that is not known for its own defaults."""
+    class Spoken(Endpoints, Node):
+        """Says with whom it does not match, where it is told."""
+
+    node, refused = Spoken('spoken', context=context), []
+
+    def refuse(self, *arguments, **options):
+        refused.append(self)
+        raise UnsupportedEventTypeError('of this middleware')
+    for container in (PublisherEventCallbacks, SubscriptionEventCallbacks):
+        monkeypatch.setattr(container, 'create_event_handlers', refuse)
+    try:
+        publisher = node.create_publisher(Bool, 'said', qos.OVERRIDE)
+        subscription = node.create_subscription(Bool, 'said', lambda message: None, qos.OVERRIDE)
+        assert len(refused) == 2
+        assert publisher.event_handlers == [] == subscription.event_handlers
+        assert publisher.qos_profile.durability == qos.OVERRIDE.durability
+        assert node.has_parameter('qos_overrides./said.publisher.depth')
+    finally:
+        node.destroy_node()
