@@ -4,9 +4,10 @@
 The player: sends a bag to a policy node in shadow mode, and judges what it answers.
 
 The bag takes the bridge's place: its messages go to the vehicle's topics, with ``/clock`` by their
-stamps. Recorded commands go to ``recorded/vehicle_control_cmd``, never to a vehicle, and where
-anybody else publishes the vehicle's topics nothing is played. ``~/pause`` pauses, the parameter
-``rate`` may be changed meanwhile. At the bag's end the node writes its report and ends.
+stamps. Recorded commands go to ``recorded/vehicle_control_cmd``, never to a vehicle. Where another
+node publishes the vehicle's pictures, odometry or route, the player ends with an error, before it
+plays or, within a second or so, while it does; it looks at no other topic. ``~/pause`` pauses, the
+parameter ``rate`` may be changed meanwhile. At the bag's end the node writes its report and ends.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from av_td3_ros.settings import SettingsError
 
 _DISCOVERY = 2.0    # s of wall time in which others that publish are told of, before it plays
 _LOOK = 1.0         # s of wall time between two looks for others who publish
+_UNKNOWN = '_NODE_NAMESPACE_UNKNOWN_/_NODE_NAME_UNKNOWN_'     # of rmw_dds_common
 _PLAIN = ActionSettings()
 
 
@@ -319,14 +321,28 @@ class PlayerNode(Node):
         if time.monotonic() - self._looked < _LOOK:
             return
         self._looked = time.monotonic()
+        topic, names = found = self._others()
+        if _UNKNOWN in names:
+            # DDS tells of a publisher before it tells of the node that it belongs to.
+            self._wait(lambda: _UNKNOWN not in self._others()[1], _DISCOVERY, poll=0.05)
+            again = self._others()
+            topic, names = again if again[1] else found
+        if names:
+            who = ', '.join('a node not known yet' if name == _UNKNOWN else name
+                            for name in sorted(names))
+            raise SettingsError(f'{topic} is published by {who} too: a bag is not played into a '
+                                'drive')
+
+    def _others(self) -> tuple[str, set[str]]:
+        """Return the first topic of what is played that other nodes publish, and their names."""
         for kind in ('image', 'odometry', 'route'):
             topic = self._to[kind].topic_name
-            others = {f'{info.node_namespace.rstrip("/")}/{info.node_name}'
-                      for info in self.get_publishers_info_by_topic(topic)
-                      } - {self.get_fully_qualified_name()}
-            if others:
-                raise SettingsError(f'{topic} is published by {", ".join(sorted(others))} too: a '
-                                    'bag is not played into a drive')
+            names = {f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+                     for info in self.get_publishers_info_by_topic(topic)
+                     } - {self.get_fully_qualified_name()}
+            if names:
+                return topic, names
+        return '', set()
 
     # Report
 

@@ -3,6 +3,7 @@
 """The player and the recorder over DDS: what a policy node in shadow mode answers, what stays."""
 
 import json
+import threading
 import time
 
 from bag_support import make_bag, make_policy, route, state, TICK
@@ -18,8 +19,10 @@ from std_srvs.srv import SetBool
 from av_td3_ros.evaluation.bag import Bag
 from av_td3_ros.evaluation.evaluate_bag import main as evaluate_bag
 from av_td3_ros.evaluation.stock import complaints
+from av_td3_ros.nodes.player import _UNKNOWN, PlayerNode
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.messages import read_stamp
+from av_td3_ros.settings import SettingsError
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 FAST = {'rate': 0.0, 'disturbed': 0, 'video': False}
@@ -142,13 +145,26 @@ def test_a_command_that_is_none_is_not_used(ros, tmp_path):
 def test_a_bag_is_not_played_into_a_drive(ros, checkpoint, tmp_path):
     # So long that however late DDS tells of the other, it is still playing.
     bag = make_bag(tmp_path / 'bag', 600)
-    other = ros.node.create_publisher(Odometry, f'{EGO}/odometry', qos.STREAM)
+    ros.node.create_publisher(Odometry, f'{EGO}/odometry', qos.STREAM)
     player = play(ros, bag, checkpoint, tmp_path / 'live', rate=1.0)
-    assert other.topic_name
     assert player.code == 2
-    # Its name may come later than its publisher.
-    assert '/carla/ego_vehicle/odometry is published by ' in player.output
+    assert '/carla/ego_vehicle/odometry is published by /test too' in player.output
     assert not (tmp_path / 'live').exists()
+
+
+@pytest.mark.parametrize('told, said', [
+    ([{_UNKNOWN}, {_UNKNOWN, '/a'}, {'/b', '/a'}], 'published by /a, /b too'),
+    ([{'/a'}], 'published by /a too'),
+    ([{_UNKNOWN}, set()], 'published by a node not known yet too'),
+    ([{_UNKNOWN}], 'published by a node not known yet too')])
+def test_a_name_that_comes_later_is_waited_for(monkeypatch, told, said):
+    player, left = PlayerNode.__new__(PlayerNode), list(told)
+    player._looked, player._ending, player._changed = -10.0, False, threading.Condition()
+    monkeypatch.setattr('av_td3_ros.nodes.player._DISCOVERY', 0.3)
+    monkeypatch.setattr(PlayerNode, '_others', lambda _: (
+        '/odometry', left.pop(0) if len(left) > 1 else left[0]))
+    with pytest.raises(SettingsError, match=said):
+        player._refuse_others()
 
 
 def test_what_cannot_be_is_one_sentence(ros, checkpoint, tmp_path):
