@@ -4,7 +4,7 @@
 The recorder: writes what is said on some topics to a bag, where there is no ``ros2 bag``.
 
 Messages are kept as they come, with the time of their receipt and the QoS that is offered; the
-bag is whole once the node has ended (SIGINT or SIGTERM).
+bag is whole once the node has ended (SIGINT or SIGTERM), which also says where nothing came.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dataclasses
 import importlib
 from pathlib import Path
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -40,8 +40,8 @@ class RecorderSettings:
     bag: str = setting('', 'folder of the new bag')
     role_name: str = setting('ego_vehicle', 'vehicle whose topics are recorded')
     topics: tuple[str, ...] = setting(
-        (), 'topics to record; empty: those of the vehicle that evaluate_bag reads, and '
-        '/carla/objects')
+        (), "topics to record, relative ones in the node's namespace; empty: those of the vehicle "
+        'that evaluate_bag reads, and /carla/objects')
     storage: str = setting('mcap', 'of the bag', choices=tuple(sorted(STORAGES)))
     # A whole file would be compressed at the end, for which a node that ends has no time.
     compression: str = setting(
@@ -57,8 +57,8 @@ class RecorderNode(Node):
         self.settings = s = declare(self, RecorderSettings)
         self.counts: dict[str, int] = {}
         self._unknown: set[str] = set()
-        self._wanted = tuple(s.topics) or (
-            *(f'/carla/{s.role_name}/{name}' for name in _OWN), '/carla/objects')
+        self._wanted = self._resolved(s.topics or (
+            *(f'/carla/{s.role_name}/{name}' for name in _OWN), '/carla/objects'))
         self._types = typestore()
         self._writer: Any = None
         if not s.bag:
@@ -84,8 +84,21 @@ class RecorderNode(Node):
         self._writer.close()
         print(f'{self._path}: {sum(self.counts.values())} messages on {len(self.counts)} topics',
               file=sys.stderr)
+        silent = [topic for topic in self._wanted if not self.counts.get(topic)]
+        if silent:
+            print(f'nothing came on {", ".join(silent)}', file=sys.stderr)
         for sentence in complaints(self._path):
             print(f'stock rosbag2 cannot read this bag: {sentence}', file=sys.stderr)
+
+    def _resolved(self, topics: Iterable[str]) -> tuple[str, ...]:
+        """Return the full names of topics, each once."""
+        names = []
+        for topic in topics:
+            try:
+                names.append(self.resolve_topic_name(topic))
+            except RuntimeError as error:
+                raise SettingsError(f'topics: {topic!r} is no name of a topic: {error}') from None
+        return tuple(dict.fromkeys(names))
 
     def _look(self) -> None:
         kinds = dict(self.get_topic_names_and_types())
