@@ -167,6 +167,7 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
 def main(args: Sequence[str] | None = None) -> int | str:
     """Run the command; return 0, or a sentence that says what went wrong."""
     options = parse_arguments(args)
+    found, complaint = None, ''
     try:
         expert = str(options.checkpoint) == 'expert'
         config = policy_config(options.checkpoint) if not expert \
@@ -187,12 +188,16 @@ def main(args: Sequence[str] | None = None) -> int | str:
             found = evaluate(env, act, routes, options.seed, lambda done: print(
                 f'{done}/{options.routes} routes', end='\r', file=sys.stderr, flush=True),
                 film.add if film else lambda *moment: None)
-    except (CheckpointError, SettingsError, TownError, FilmError) as error:
+    except (CheckpointError, SettingsError, TownError) as error:
         return str(error)
+    except FilmError as error:
+        complaint = str(error)
+        if found is None:
+            return complaint
     summary = found.summary()
     if options.json:
         print(json.dumps({**summary, 'routes': [dataclasses.asdict(e) for e in found.episodes]}))
-        return 0
+        return complaint or 0
     print(f'{"route":>5}  {"ending":10} {"completion":>10} {"m":>6} {"s":>6} {"m/s":>5} '
           f'{"lateral m":>9}')
     for e in found.episodes:
@@ -202,7 +207,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         print(f'{name}: {summary[name]:.3f} +- {summary[f"{name}_interval"]:.3f}')
     hits = summary['endings'].get('collision', 0)
     print(f'collisions: {hits} in {summary["distance"] / 1e3:.1f} km')
-    return 0
+    return complaint or 0
 
 
 if __name__ == '__main__':

@@ -29,21 +29,23 @@ class Film:
     """
     Writes MPEG-4 in MP4, one frame a decision, in simulated time.
 
-    Raises :class:`FilmError` where it cannot be written. Used as a context manager, it ends the
-    file also where an error ends the evaluation.
+    Raises :class:`FilmError` where it cannot be opened and, at the end of the context that it is
+    the manager of, where it has not all its frames: OpenCV does not say that a write failed. The
+    file is ended also where an error ends the evaluation.
     """
 
     def __init__(self, path: Path, env: TownEnv) -> None:
         env.render_mode = 'rgb_array'
-        self._env = env
+        self._env, self._path = env, path
         self._height = env.camera.settings.height // 2 * 2
         self._width = (env.camera.settings.width + self._height // 4) // 2 * 2
         self._rate = 1.0 / (TICK * env.settings.action.repeat)
         self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), self._rate,
                                        (self._width, self._height))
         if not self._writer.isOpened():
-            raise FilmError(f'{path} cannot be written: the folder is not there or not writable, '
-                            'or this OpenCV has no MPEG-4 encoder')
+            raise FilmError(f'{path} cannot be written: its folder is not there or not writable, '
+                            'the disk is full, or this OpenCV has no MPEG-4 encoder; name another '
+                            'file')
         inner, mount = env.camera.intrinsics, env.camera.settings
         self._view = View(*inner, mount.x, mount.y, mount.z)
         self._route: Route | None = None
@@ -57,6 +59,12 @@ class Film:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._writer.release()
+        if kind is None and self.frames:
+            found = _frames_in(self._path)
+            if found < self.frames:
+                raise FilmError(f'{self._path} cannot be shown: {found} of its {self.frames} '
+                                'frames were written; make room on the disk, or name a file on '
+                                'another one')
 
     def add(self, route: int, observation: Observation, action: np.ndarray | None,
             info: Mapping[str, Any]) -> None:
@@ -83,3 +91,12 @@ class Film:
         for _ in range(1 if action is not None else round(self._rate)):
             self._writer.write(frame[:self._height, :self._width])
             self.frames += 1
+
+
+def _frames_in(path: Path) -> int:
+    """Return how many frames a film has by its own table, 0 where it is none."""
+    film = cv2.VideoCapture(str(path))
+    try:
+        return max(0, round(film.get(cv2.CAP_PROP_FRAME_COUNT)))
+    finally:
+        film.release()

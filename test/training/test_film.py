@@ -3,6 +3,8 @@
 """The film of an evaluation."""
 
 import json
+import re
+import resource
 
 import cv2
 import pytest
@@ -30,3 +32,17 @@ def test_the_film_has_a_frame_a_decision_and_a_second_of_the_end(tmp_path, capsy
 def test_a_film_that_cannot_be_written_is_one_sentence(tmp_path):
     said = main([*ROUTE, '--video', str(tmp_path / 'nowhere' / 'film.mp4')])
     assert 'nowhere' in said and 'cannot be written' in said
+
+
+def test_a_film_that_no_room_is_left_for_is_one_sentence_after_the_figures(tmp_path, capsys):
+    path = tmp_path / 'film.mp4'
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, hard))
+    try:
+        said = main([*ROUTE, '--video', str(path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.fullmatch(
+        rf'{re.escape(str(path))} cannot be shown: 0 of its [1-9]\d+ frames were written; make '
+        'room on the disk, or name a file on another one', said)
+    assert json.loads(capsys.readouterr().out)['routes'][0]['duration'] > 0.0
