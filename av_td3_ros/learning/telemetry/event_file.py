@@ -13,11 +13,10 @@ import os
 from pathlib import Path
 import re
 import socket
-import struct
 import time
 from typing import Any, Mapping
-import zlib
 
+import cv2
 import numpy as np
 
 MISSING = 'event files need TensorBoard: pip install tensorboard'
@@ -77,9 +76,10 @@ class EventFile:
     def write_image(self, step: int, tag: str, picture: np.ndarray) -> None:
         """Write a grey picture, (H, W) uint8."""
         height, width = picture.shape
+        png = cv2.imencode('.png', picture)[1].tobytes()
         self._put(step=step, summary=self._summary(value=[self._summary.Value(
             tag=tag, image=self._summary.Image(
-                height=height, width=width, colorspace=1, encoded_image_string=png(picture)))]))
+                height=height, width=width, colorspace=1, encoded_image_string=png))]))
 
     def _histogram(self, array: np.ndarray) -> Any:
         values = np.asarray(array, dtype=np.float64).reshape(-1)
@@ -108,21 +108,6 @@ class EventFile:
     def _put(self, **content: Any) -> None:
         event = self._event(wall_time=time.time(), **content)
         self._records.write(event.SerializeToString())
-
-
-def png(picture: np.ndarray) -> bytes:
-    """Return a grey picture, (H, W) uint8, as a PNG file (ISO/IEC 15948)."""
-    height, width = picture.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (struct.pack('>I', len(data)) + kind + data
-                + struct.pack('>I', zlib.crc32(kind + data)))
-    # Each row begins with the number of its filter: 0, none.
-    rows = np.zeros((height, width + 1), np.uint8)
-    rows[:, 1:] = picture
-    return (b'\x89PNG\r\n\x1a\n'
-            + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0))
-            + chunk(b'IDAT', zlib.compress(rows.tobytes(), 6)) + chunk(b'IEND', b''))
 
 
 def _next_name(folder: Path) -> str:
