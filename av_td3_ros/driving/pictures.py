@@ -77,3 +77,16 @@ def read_compressed(message: Any) -> np.ndarray:
         raise MessageError(f'the image is {width}x{height} pixels, but sides must be between '
                            f'{low} and {high}')
     return picture
+
+
+def read_picture(message: Any) -> tuple[np.ndarray, str]:
+    """
+    Return the picture in either message, (H, W, C) or (H, W) uint8, and its encoding.
+
+    An ``Image``'s is a view of the message's memory, a ``CompressedImage``'s is decoded. Raises
+    :class:`MessageError` as :func:`check_image` and :func:`read_compressed` do.
+    """
+    if not hasattr(message, 'encoding'):
+        return read_compressed(message), 'bgr8'
+    check_image(message)
+    return view_image(message), message.encoding

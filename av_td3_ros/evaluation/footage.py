@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, Sequence
 import cv2
 import numpy as np
 
-from av_td3_ros.driving.pictures import check_image, read_compressed, view_image
+from av_td3_ros.driving.pictures import read_picture
 from av_td3_ros.driving.wire import MessageError
 from av_td3_ros.evaluation.bag import Bag
 from av_td3_ros.evaluation.definitions import Decoder
@@ -42,13 +42,9 @@ class Footage:
         message = self._bag.read(self._entries[number])
         if message.data is None:
             raise Damaged(message.lost)
-        image = self._decoder.decode(self._type, message.data)
-        if hasattr(image, 'encoding'):
-            check_image(image)
-            picture, code = view_image(image), _TO_BGR[image.encoding]
-            picture = picture.copy() if code is None else cv2.cvtColor(picture, code)
-        else:
-            picture = read_compressed(image)
+        picture, encoding = read_picture(self._decoder.decode(self._type, message.data))
+        code = _TO_BGR[encoding]
+        picture = picture.copy() if code is None else cv2.cvtColor(picture, code)
         if picture.shape[1] > _WIDEST:
             height = round(picture.shape[0] * _WIDEST / picture.shape[1])
             picture = cv2.resize(picture, (_WIDEST, height), interpolation=cv2.INTER_AREA)

@@ -14,7 +14,7 @@ from typing import Any, Iterator, NamedTuple, Sequence, Union
 
 from av_td3_ros.driving.frames import VehicleState
 from av_td3_ros.driving.pairing import StampPairer
-from av_td3_ros.driving.pictures import check_image, read_compressed, view_image
+from av_td3_ros.driving.pictures import read_picture
 from av_td3_ros.driving.reading import MessageError, read_odometry, read_path, read_stamp
 from av_td3_ros.driving.route import Route
 from av_td3_ros.driving.ticks import Picture
@@ -110,17 +110,14 @@ class Playback:
 
     def _picture(self, message: Message, image: Any) -> Iterator[Sent]:
         stamp = read_stamp(image.header.stamp)
-        if hasattr(image, 'encoding'):
-            check_image(image)
-            # The memory is the message's, which may be gone before an aligner lets go of it.
-            data: Any = bytes(message.data)
-        else:
-            data = Picture(read_compressed(image), 'bgr8')
+        picture, encoding = read_picture(image)
+        raw = hasattr(image, 'encoding')
         if self._aligner is None:
+            data: Any = bytes(message.data) if raw else Picture(picture, encoding)
             yield Sent(message.time, 'image', stamp, data, self._pair(stamp, data))
             return
-        if isinstance(data, bytes):
-            data = Picture(view_image(image).copy(), image.encoding)
+        # The memory is the message's, which may be gone before an aligner lets go of it.
+        data = Picture(picture.copy() if raw else picture, encoding)
         yield from self._aligned(message.time, self._aligner.picture(
             message.time if self.pairing == RECEIVED else stamp, data))
 

@@ -21,7 +21,7 @@ from av_td3_ros.driving.driver import Driver, Phase
 from av_td3_ros.driving.frames import Control, VehicleState
 from av_td3_ros.driving.image import ImageError, to_frame
 from av_td3_ros.driving.observation import Observation
-from av_td3_ros.driving.pictures import check_image, read_compressed, view_image
+from av_td3_ros.driving.pictures import read_picture
 from av_td3_ros.driving.reading import (MessageError, read_control, read_odometry, read_path,
                                         read_stamp)
 from av_td3_ros.driving.route import Route, RouteError
@@ -61,11 +61,7 @@ def _seen(image: Any, *, reduce: bool) -> _Seen:
     """Return what is in a message with a picture; reduced to what a policy is shown if asked."""
     stamp = read_stamp(image.header.stamp)
     try:
-        if hasattr(image, 'encoding'):
-            check_image(image)
-            picture, encoding = view_image(image), image.encoding
-        else:
-            picture, encoding = read_compressed(image), 'bgr8'
+        picture, encoding = read_picture(image)
     except MessageError as error:
         return _Seen(stamp, error=error)
     if reduce:
@@ -77,14 +73,23 @@ def _seen(image: Any, *, reduce: bool) -> _Seen:
     return _Seen(stamp, picture, encoding)
 
 
-class _Seat:
-    """One policy's place at the wheel: its driver, and what it was given last."""
+class Seat:
+    """A place at the wheel: a driver, and the order of its ticks."""
+
+    took: Sequence[float] = ()
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.ticks = Ticks(driver, lambda transitions: None)
+
+
+class _Seat(Seat):
+    """One policy's place at the wheel; ``took`` is how long its decisions were, s."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.took: list[float] = []
         self._act = candidate.act
-        self.driver = Driver(DrivingTask(candidate.settings), self._timed)
-        self.ticks = Ticks(self.driver, lambda transitions: None)
+        super().__init__(Driver(DrivingTask(candidate.settings), self._timed))
 
     def _timed(self, observation: Observation) -> np.ndarray:
         begun = time.perf_counter()
@@ -110,7 +115,7 @@ class Replay:
         self._threads = threads
         self.bag, self.selection = bag, selection
         self._decoder = Decoder(bag.topics)
-        self._seats = [_Seat(candidate) for candidate in candidates]
+        self._seats: list[Seat] = [_Seat(candidate) for candidate in candidates]
         self.seen, self.progress = seen, progress
         self.recording = Recording(len(candidates))
         self._unreadable: Counter[str] = Counter()
@@ -136,7 +141,7 @@ class Replay:
         return int((self.entries['topic'] == self.selection.chosen['image']).sum())
 
     @property
-    def times(self) -> list[list[float]]:
+    def times(self) -> list[Sequence[float]]:
         """How long each policy took for its decisions, s."""
         return [seat.took for seat in self._seats]
 
@@ -173,18 +178,20 @@ class Replay:
 
     def _taken(self) -> Iterator[tuple[Message, Any]]:
         """Yield each message and what is in it, or why that cannot be said."""
-        images = self.selection.chosen['image']
         for message in self.bag.messages(self.entries):
-            decoded: Any
-            try:
-                if message.data is None:
-                    raise Damaged(message.lost)
-                decoded = self._decoder.decode(self.bag.topics[message.topic].type, message.data)
-                if message.topic == images:
-                    decoded = _seen(decoded, reduce=self._threads > 1)
-            except (Damaged, MessageError) as error:
-                decoded = error
-            yield message._replace(data=None), decoded
+            yield message._replace(data=None), self._decoded(message)
+
+    def _decoded(self, message: Message) -> Any:
+        """Return what is in a message, or the Damaged or MessageError that says why not."""
+        try:
+            if message.data is None:
+                raise Damaged(message.lost)
+            decoded = self._decoder.decode(self.bag.topics[message.topic].type, message.data)
+            if message.topic == self.selection.chosen['image']:
+                decoded = _seen(decoded, reduce=self._threads > 1)
+        except (Damaged, MessageError) as error:
+            return error
+        return decoded
 
     def _lost(self, kind: str, number: int, reason: str) -> None:
         if number >= 0:
@@ -306,7 +313,7 @@ class Replay:
 
     # Output
 
-    def _answer(self, number: int, seat: _Seat, answer: Any) -> None:
+    def _answer(self, number: int, seat: Seat, answer: Any) -> None:
         """Have a policy answer a picture; whether it is used depends on no policy."""
         image, reason = answer.image.note, ''
         try:
