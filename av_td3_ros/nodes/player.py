@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 import os
-from pathlib import Path as FilePath
 import shutil
 import signal
 import sys
@@ -44,6 +43,7 @@ from av_td3_ros.evaluation.stock import complaints
 from av_td3_ros.evaluation.storage import BagError
 from av_td3_ros.learning.checkpoint import CheckpointError
 from av_td3_ros.nodes.pace import Pace
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.nodes.player_settings import PlayerSettings
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.images import make_image
@@ -92,7 +92,7 @@ class PlayerNode(Node):
         try:
             if not s.bag:
                 raise BagError('bag: give the folder of a bag to be played')
-            self._bag = Bag(FilePath(s.bag).expanduser())
+            self._bag = Bag(expand('bag', s.bag))
             role = s.role_name if any(topic.name.startswith(f'/carla/{s.role_name}/')
                                       for topic in self._bag.topics) else ''
             self._topics = [pair.strip() for pair in s.topics.split(',') if pair.strip()]
@@ -104,10 +104,11 @@ class PlayerNode(Node):
             self._route = driven_route(self._bag, selection) if s.route == 'driven' else None
             self._playback = Playback(self._bag, selection, pairing=s.pairing, route=self._route)
             if s.out:
-                if not FilePath(s.checkpoint).expanduser().is_file():
+                self._checkpoint = expand('checkpoint', s.checkpoint)
+                if not self._checkpoint.is_file():
                     raise BagError(f'checkpoint: {s.checkpoint!r} is no file; a report needs to '
                                    'name what drives')
-                self._folder = Folder(FilePath(s.out).expanduser(), force=s.force)
+                self._folder = Folder(expand('out', s.out), force=s.force)
         except (BagError, OSError) as error:
             raise SettingsError(' '.join(str(error).split())) from None
         for sentence in complaints(self._bag.path):
@@ -351,9 +352,8 @@ class PlayerNode(Node):
         if not s.out:
             return
         options = parse_arguments([
-            str(FilePath(s.bag).expanduser()), '--checkpoint', str(FilePath(s.checkpoint)
-                                                                   .expanduser()),
-            '--out', str(FilePath(s.out).expanduser()), '--role-name', self._options.role,
+            str(self._bag.path), '--checkpoint', str(self._checkpoint),
+            '--out', str(self._folder.target), '--role-name', self._options.role,
             '--route', s.route, '--disturbed', str(s.disturbed),
             *(['--pairing', s.pairing] if s.pairing else []), *(['--force'] if s.force else []),
             *([] if s.video else ['--no-video']),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from pathlib import Path
 import sys
 from typing import Any, Callable, Iterable
 
@@ -23,6 +22,7 @@ from rosbags.rosbag2 import CompressionFormat, Writer, WriterError
 from av_td3_ros.evaluation.bag_writer import COMPRESSIONS, offered, STORAGES, VERSION
 from av_td3_ros.evaluation.definitions import typestore
 from av_td3_ros.evaluation.stock import complaints
+from av_td3_ros.nodes.paths import expand
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.settings import setting, SettingsError
@@ -65,7 +65,7 @@ class RecorderNode(Node):
             raise SettingsError('bag: give the folder of the bag to be written')
         if s.storage == 'sqlite3' and s.compression == 'storage':
             raise SettingsError('compression: sqlite3 knows no storage; take message')
-        self._path = Path(s.bag).expanduser()
+        self._path = expand('bag', s.bag)
         try:
             writer = Writer(self._path, version=VERSION, storage_plugin=STORAGES[s.storage])
             writer.set_compression(COMPRESSIONS[s.compression], CompressionFormat.ZSTD)

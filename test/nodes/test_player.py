@@ -176,6 +176,11 @@ def test_what_cannot_be_is_one_sentence(ros, checkpoint, tmp_path):
              ({'bag': bag, 'out': tmp_path / 'there', 'checkpoint': checkpoint},
               'exists already'),
              ({'bag': bag, 'out': tmp_path / 'new'}, 'is no file; a report needs'),
+             ({'bag': '~nobody_such/bag'}, 'bag ~nobody_such/bag: '),
+             ({'bag': bag, 'out': tmp_path / 'new', 'checkpoint': '~nobody_such/p.pth'},
+              'checkpoint ~nobody_such/p.pth: '),
+             ({'bag': bag, 'out': '~nobody_such', 'checkpoint': checkpoint},
+              'out ~nobody_such: '),
              ({'bag': bag, 'topics': 'image'}, 'is not KIND=NAME'),
              ({'bag': bag, 'policy_timeout': 0.5}, 'no policy node of ego_vehicle')]
     processes = [ros.start('player', {key: f"'{value}'" if key == 'bag' and not value else value

@@ -34,8 +34,11 @@ def test_relative_names_are_of_its_namespace_and_silent_topics_are_told(ros, tmp
         assert [topic.name for topic in bag.topics] == [f'{EGO}/odometry']
 
 
-def test_what_is_no_topic_is_one_sentence(ros, tmp_path):
-    recorder = ros.start('recorder', {'bag': tmp_path / 'bag', 'topics': '[/a, "a b"]'})
+@pytest.mark.parametrize('given, said', [
+    ({'topics': '[/a, "a b"]'}, "topics: 'a b' is no name of a topic: "),
+    ({'bag': '~nobody_such/bag'}, 'bag ~nobody_such/bag: ')])
+def test_what_cannot_be_is_one_sentence(ros, tmp_path, given, said):
+    recorder = ros.start('recorder', {'bag': tmp_path / 'bag', **given})
     assert recorder.wait(START) == 2
-    assert recorder.output.startswith("topics: 'a b' is no name of a topic: ")
-    assert len(recorder.output.splitlines()) == 1 and not (tmp_path / 'bag').exists()
+    assert recorder.output.startswith(said) and len(recorder.output.splitlines()) == 1
+    assert not (tmp_path / 'bag').exists()
