@@ -7,13 +7,14 @@ Times image published to command received, beside the same node written plainly;
 One process publishes odometry and 800x600 bgra8 pictures at 20 Hz and hears the commands; another
 is policy_node with config/fastdds.xml (``ours``), or plain_node.py: rclpy's defaults, cv_bridge,
 Fast DDS's default profile. ``learning`` is ours with training_node making updates without a pause.
-The sides take turns, with new processes for each round. ``lost`` are pictures without a command.
+The sides take turns, with new processes for each round: some 20 s for each side and round, told on
+standard error. ``lost`` are pictures without a command; a round that fails is told, and counted
+in ``failed``.
 """
 
 from __future__ import annotations
 
 import argparse
-from array import array
 import json
 import os
 from pathlib import Path
@@ -30,7 +31,7 @@ import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
 from av_td3_ros.demo.environment import free_domain  # noqa: E402
-from av_td3_ros.demo.processes import Children  # noqa: E402
+from av_td3_ros.demo.processes import ChildDied, Children  # noqa: E402
 
 EGO = '/carla/ego_vehicle'
 POLICY = ROOT / 'models' / 'policy.pth'
@@ -71,9 +72,11 @@ def drive(images, width, height, learning):
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     route.publish(make_path(np.stack([np.arange(0.0, 4000.0), np.zeros(4000)], axis=1), TICK))
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), dtype=np.uint8)
-    message = make_image(pixels, 'bgra8', TICK, 'ego_vehicle/rgb_front')
-    message.data = array('B', pixels.tobytes())
+    # A camera that moves never shows the same twice, and one that does is taken for frozen.
+    rng, messages = np.random.default_rng(0), []
+    for _ in range(4):
+        pixels = rng.integers(0, 256, (height, width, 4), dtype=np.uint8)
+        messages.append(make_image(pixels, 'bgra8', TICK, 'ego_vehicle/rgb_front'))
     number, first, due = 0, None, time.monotonic()
     deadline = due + START
     while first is None or number < first + images:
@@ -90,6 +93,7 @@ def drive(images, width, height, learning):
         stamp = number * TICK
         odometry.publish(make_odometry(VehicleState(
             stamp, Pose(0.3 * number, 0.4, 0.0, 0.02), (6.0, 0.1), 0.03), 'ego_vehicle'))
+        message = messages[number % len(messages)]
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
         sent[stamp] = time.perf_counter()
         image.publish(message)
@@ -132,10 +136,21 @@ def measure(side, options, replay):
                 str(ROOT / 'config' / 'training.yaml'), '-p', f'checkpoint_dir:={replay}',
                 '-p', f'algorithm.buffer_size:={options.transitions}', '-p', 'save_every:=0.0',
                 '-p', 'save_at_end:=false', '-p', 'training.threads:=1'])
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
-                              timeout=2.0 * START + options.images, check=True)
-        children.check()
+        try:
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True,
+                                  timeout=START + 10.0 + 2.0 * TICK * 1e-9 * options.images)
+            children.check()
+        except (subprocess.SubprocessError, ChildDied) as error:
+            return {'latencies': [], 'lost': 0, 'updates_per_s': 0.0, 'failed': str(error)}
     return json.loads(done.stdout)
+
+
+def tell(side, number, found):
+    """Say on standard error how far the measurement is."""
+    text = found.get('failed') or (
+        f"{measuring.percentiles(found['latencies']) if found['latencies'] else 'no commands'}, "
+        f"{found['lost']} lost")
+    print(f'round {number + 1}, {side}: {text}', file=sys.stderr, flush=True)
 
 
 def parse_arguments(arguments=None):
@@ -143,7 +158,7 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n\n')[0])
     parser.add_argument('--sides', nargs='+', choices=SIDES, default=SIDES)
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--images', type=int, default=400, help='in a round')
+    parser.add_argument('--images', type=int, default=250, help='in a round')
     parser.add_argument('--width', type=int, default=800)
     parser.add_argument('--height', type=int, default=600)
     parser.add_argument('--transitions', type=int, default=4000, help='that are learned from')
@@ -167,16 +182,18 @@ def main(arguments=None):
         for number in range(options.rounds):
             for side in list(found)[::1 if number % 2 else -1]:
                 found[side].append(measure(side, options, replay))
+                tell(side, number, found[side][-1])
     result = {'machine': measuring.machine(), 'image': f'{options.width}x{options.height} bgra8'}
     for side, rounds in found.items():
+        latencies = [value for part in rounds for value in part['latencies']]
         result[side] = {
-            **measuring.percentiles([value for part in rounds for value in part['latencies']]),
-            'lost': sum(part['lost'] for part in rounds),
-            'commands': sum(len(part['latencies']) for part in rounds)}
+            **(measuring.percentiles(latencies) if latencies else {}),
+            'lost': sum(part['lost'] for part in rounds), 'commands': len(latencies),
+            'failed': sum('failed' in part for part in rounds)}
         if side == 'learning':
             result[side]['updates_per_s'] = round(
                 sum(part['updates_per_s'] for part in rounds) / len(rounds), 1)
-    if {'ours', 'plain'} <= set(found):
+    if all('p50_ms' in result.get(side, {}) for side in ('ours', 'plain')):
         result['share_of_plain'] = {
             name: round(result['ours'][name] / result['plain'][name], 3)
             for name in ('p50_ms', 'p99_ms')}
