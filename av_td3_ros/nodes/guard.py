@@ -19,7 +19,6 @@ offers no parameter services (its parameters are set at the start), and reads th
 
 from __future__ import annotations
 
-import os
 import time
 
 from carla_msgs.msg import CarlaEgoVehicleControl, CarlaStatus
@@ -32,12 +31,12 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool, Float32
 
 from av_td3_ros.driving.guard import Guard, GuardSettings, State
-from av_td3_ros.resources import share_directory
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.commands import check_command, make_stamp, MessageError, read_stamp
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.endpoints import Endpoints
 from av_td3_ros.ros.heartbeat import Heartbeat
+from av_td3_ros.ros.middleware import stay_out_of_shared_memory
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 
@@ -153,23 +152,9 @@ class GuardNode(Endpoints, Node):
             'publishers of commands': self.count_publishers(_COMMANDS)})
 
 
-def forgo_room_for_images() -> None:
-    """
-    Leave the Fast DDS profile that comes with the package, where that is the one in use.
-
-    It reserves shared memory with room for the images of whoever sends some; the guard sends none,
-    and would hold 16 MiB for nothing. A profile of the user's own is obeyed.
-    """
-    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
-        profile = os.environ.get(name)
-        if profile and os.path.realpath(profile) == os.path.realpath(
-                share_directory() / 'config' / 'fastdds.xml'):
-            del os.environ[name]
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the guard."""
-    forgo_room_for_images()
+    stay_out_of_shared_memory()
     run(GuardNode, args=args)
 
 

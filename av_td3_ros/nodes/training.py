@@ -38,7 +38,8 @@ from av_td3_ros.ros import experience, qos, weights
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.endpoints import Endpoints
 from av_td3_ros.ros.log_handler import forward_logging
-from av_td3_ros.ros.parameters import declare
+from av_td3_ros.ros.middleware import stay_out_of_shared_memory
+from av_td3_ros.ros.parameters import declare, given
 from av_td3_ros.ros.process import run
 from av_td3_ros.settings import as_dict, SettingsError
 
@@ -364,7 +365,14 @@ class TrainingNode(Endpoints, Node):
 
 
 def main(args: Any = None) -> int:
-    """Run the node."""
+    """
+    Run the node.
+
+    Its death must not hold up a vehicle, so it stays out of shared memory; in lockstep, where the
+    simulation waits for each update's weights, these go through it, several times as fast.
+    """
+    if given('lockstep', 'av_td3_trainer', args) is not True:
+        stay_out_of_shared_memory()
     return run(TrainingNode, args=args, threads=4, deadline=_END_SECONDS + 2.0)
 
 

@@ -14,16 +14,19 @@ node does not start (:func:`av_td3_ros.ros.process.run`).
 from __future__ import annotations
 
 import array
-from typing import Any, Callable, Type, TypeVar
+import contextlib
+import sys
+from typing import Any, Callable, Sequence, Type, TypeVar
 
 from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
                                 SetParametersResult)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+import yaml
 
 from av_td3_ros.ros import compatibility
 from av_td3_ros.settings import (as_dict, build, check, Declaration, declarations, flatten,
-                                 SettingsError)
+                                 read_parameter_file, SettingsError)
 
 T = TypeVar('T')
 
@@ -81,6 +84,27 @@ def declare(node: Node, cls: Type[T], changed: Callable[[T], None] | None = None
         node.declare_parameter(name, value, descriptor(declaration), ignore_override=True)
     _Watch(node, cls, values, known, changed)
     return settings
+
+
+def given(name: str, node_name: str, args: Sequence[str] | None = None) -> Any:
+    """
+    Return what the command line gives a parameter, None where nothing: before there is a node.
+
+    For what must be chosen before. It knows ``-p`` and ``--params-file``, the later over the
+    earlier; what cannot be read is left for the node to complain about.
+    """
+    found = None
+    arguments = list(sys.argv[1:] if args is None else args)
+    for option, value in zip(arguments, arguments[1:]):
+        if option == '--params-file':
+            with contextlib.suppress(SettingsError):
+                found = read_parameter_file(value, node_name).get(name, found)
+        elif option in ('-p', '--param'):
+            of, _, told = value.partition(':=')
+            if of in (name, f'{node_name}:{name}'):
+                with contextlib.suppress(yaml.YAMLError):
+                    found = yaml.safe_load(told)
+    return found
 
 
 def _overrides(node: Node) -> dict[str, Any]:

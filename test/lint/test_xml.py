@@ -37,11 +37,12 @@ def test_package_manifest_is_valid(name):
 
 
 @pytest.mark.linter
-def test_fast_dds_profile_keeps_its_schema():
+@pytest.mark.parametrize('name', ['fastdds.xml', 'fastdds_udp.xml', 'fastdds_udp_localhost.xml'])
+def test_fast_dds_profile_keeps_its_schema(name):
     prefixes = [sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
     schemas = [Path(prefix) / 'share' / 'fastRTPS_profiles.xsd' for prefix in prefixes if prefix]
     schema = next((path for path in schemas if path.is_file()), None)
     if schema is None:
         pytest.skip('this Fast DDS came without its schema')
-    profile = etree.parse(str(ROOT / 'config' / 'fastdds.xml'))
+    profile = etree.parse(str(ROOT / 'config' / name))
     etree.XMLSchema(etree.parse(str(schema))).assertValid(profile)

@@ -17,7 +17,7 @@ from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from av_td3_ros.ros.parameters import declare
+from av_td3_ros.ros.parameters import declare, given
 from av_td3_ros.settings import section, setting, SettingsError
 
 
@@ -215,3 +215,23 @@ def test_an_error_in_a_callback_is_an_error(program):
     process = program('-p', 'speed:=9.0')
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1 and 'ZeroDivisionError' in error
+
+
+def test_what_is_given_is_known_before_there_is_a_node(tmp_path):
+    file = tmp_path / 'parameters.yaml'
+    file.write_text('/**/learner:\n  ros__parameters: {lockstep: true, deep: {er: 3}}\n')
+    other = tmp_path / 'other.yaml'
+    other.write_text('someone:\n  ros__parameters: {lockstep: false}\n')
+    start, by_file = ['--ros-args'], ['--params-file', str(file)]
+    assert given('lockstep', 'learner', start) is None
+    assert given('lockstep', 'learner', [*start, '-p', 'lockstep:=true']) is True
+    assert given('lockstep', 'learner', [*start, '--param', 'learner:lockstep:=true']) is True
+    assert given('lockstep', 'learner', [*start, '-p', 'someone:lockstep:=true']) is None
+    assert given('lockstep', 'learner', [*start, *by_file]) is True
+    assert given('deep.er', 'learner', [*start, *by_file]) == 3
+    # The later over the earlier; what is for others changes nothing.
+    assert given('lockstep', 'learner', [*start, *by_file, '-p', 'lockstep:=false']) is False
+    assert given('lockstep', 'learner', [*start, *by_file, '--params-file', str(other)]) is True
+    # The node itself complains about these.
+    assert given('lockstep', 'learner', [*start, '--params-file', '/nowhere.yaml']) is None
+    assert given('lockstep', 'learner', [*start, '-p', 'lockstep:=[', '--params-file']) is None

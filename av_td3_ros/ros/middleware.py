@@ -1,0 +1,46 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which of the package's Fast DDS profiles a process uses: with shared memory, or without.
+
+Shared memory is what makes images quick, and it ties the processes of a host together: with Fast
+DDS (2.14 measured) the senders to one that was killed, and those to whom it was just sending, may
+stand for up to a second, and with them whatever else their processes send. A process that may die
+without the driving noticing stays out of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import rclpy.utilities
+
+from av_td3_ros.resources import share_directory
+
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+"""What names the profile's file: the first for Humble and Jazzy, the second from Kilted on."""
+
+_RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+
+
+def stay_out_of_shared_memory() -> None:
+    """
+    Use UDP alone where ``config/fastdds.xml`` is in use; call it before rclpy is initialized.
+
+    It also spares the 16 MiB that that profile reserves for images. A profile of the user's own is
+    obeyed, and so are Fast DDS's defaults where there is none. Where discovery stays on this host
+    rmw_fastrtps adds shared memory to any profile; from Jazzy on another one, which does the rest
+    of the same, takes its place.
+    """
+    config = share_directory() / 'config'
+    named = [name for name in PROFILE_VARIABLES if os.environ.get(name)]
+    if 'fastrtps' not in rclpy.utilities.get_rmw_implementation_identifier():
+        return
+    if not named or any(os.path.realpath(os.environ[name])
+                        != os.path.realpath(config / 'fastdds.xml') for name in named):
+        return
+    profile = 'fastdds_udp.xml'
+    if os.environ.get(_RANGE, '').upper() == 'LOCALHOST' and not os.environ.get('ROS_STATIC_PEERS'):
+        profile = 'fastdds_udp_localhost.xml'
+        os.environ[_RANGE] = 'SYSTEM_DEFAULT'
+    os.environ.update(dict.fromkeys(named, str(config / profile)))

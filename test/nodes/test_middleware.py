@@ -1,0 +1,34 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who is in shared memory, and who is not but is heard all the same."""
+
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+import pytest
+from stack import EGO, LEARNER, Service, START, TRAINER
+
+from av_td3_ros.ros import qos
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(200)]
+
+
+def in_shared_memory(process):
+    """Whether a process has any of Fast DDS's files in shared memory open."""
+    return '/dev/shm/fastrtps' in Path(f'/proc/{process.pid}/maps').read_text()
+
+
+def test_the_guard_is_not(ros):
+    guard = ros.start('guard')
+    heard = ros.subscribe(DiagnosticStatus, f'{EGO}/av_td3_guard/heartbeat', qos.LATEST)
+    ros.wait_for(lambda: heard, 'a heartbeat', START)
+    assert not in_shared_memory(guard)
+
+
+@pytest.mark.parametrize('lockstep', [False, True])
+def test_the_training_node_is_in_lockstep_alone(ros, tmp_path, lockstep):
+    trainer = ros.start('training', {**LEARNER, 'checkpoint_dir': str(tmp_path / 'checkpoints'),
+                                     'lockstep': lockstep, 'save_at_end': False})
+    # Heard and answered by it, whatever the answer is.
+    assert Service(ros, f'{TRAINER}/load_checkpoint')(30.0).message
+    assert in_shared_memory(trainer) == lockstep

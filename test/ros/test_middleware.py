@@ -1,0 +1,79 @@
+# Copyright 2026 The av_td3_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which Fast DDS profile a process takes that stays out of shared memory."""
+
+import os
+
+import pytest
+
+from av_td3_ros.resources import share_directory
+from av_td3_ros.ros import middleware
+from av_td3_ros.ros.middleware import stay_out_of_shared_memory
+
+CONFIG = share_directory() / 'config'
+RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+FIRST, SECOND = middleware.PROFILE_VARIABLES
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in (FIRST, SECOND, RANGE, 'ROS_STATIC_PEERS'):
+        # Also where it is not set, so that what is tested is taken back.
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    monkeypatch.setattr('rclpy.utilities.get_rmw_implementation_identifier',
+                        lambda: 'rmw_fastrtps_cpp')
+    return monkeypatch
+
+
+def taken():
+    stay_out_of_shared_memory()
+    return {name: os.path.basename(os.environ[name]) for name in (FIRST, SECOND)
+            if name in os.environ}
+
+
+def test_udp_takes_the_place_of_shared_memory(environment, tmp_path):
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    assert taken() == {FIRST: 'fastdds_udp.xml'}
+    # Also by another path to the same file.
+    (tmp_path / 'link.xml').symlink_to(CONFIG / 'fastdds.xml')
+    environment.setenv(SECOND, str(tmp_path / 'link.xml'))
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    assert taken() == {FIRST: 'fastdds_udp.xml', SECOND: 'fastdds_udp.xml'}
+    assert RANGE not in os.environ
+
+
+def test_on_this_host_alone_discovery_is_the_profiles(environment):
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.setenv(RANGE, 'localhost')
+    assert taken() == {FIRST: 'fastdds_udp_localhost.xml'}
+    assert os.environ[RANGE] == 'SYSTEM_DEFAULT'
+
+
+def test_peers_that_are_named_are_the_middlewares(environment):
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.setenv(RANGE, 'LOCALHOST')
+    environment.setenv('ROS_STATIC_PEERS', '10.0.0.1')
+    assert taken() == {FIRST: 'fastdds_udp.xml'}
+    assert os.environ[RANGE] == 'LOCALHOST'
+
+
+@pytest.mark.parametrize('profile', ['', '/home/user/own.xml'])
+def test_what_is_the_users_own_stays(environment, profile):
+    environment.setenv(RANGE, 'LOCALHOST')
+    if profile:
+        environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+        environment.setenv(SECOND, profile)
+    before = dict(os.environ)
+    stay_out_of_shared_memory()
+    assert dict(os.environ) == before
+
+
+def test_another_middleware_keeps_its_range(environment):
+    environment.setattr('rclpy.utilities.get_rmw_implementation_identifier',
+                        lambda: 'rmw_cyclonedds_cpp')
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.setenv(RANGE, 'LOCALHOST')
+    before = dict(os.environ)
+    stay_out_of_shared_memory()
+    assert dict(os.environ) == before
