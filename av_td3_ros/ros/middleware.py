@@ -40,7 +40,8 @@ def stay_out_of_shared_memory() -> None:
                         != os.path.realpath(config / 'fastdds.xml') for name in named):
         return
     profile = 'fastdds_udp.xml'
-    if os.environ.get(_RANGE, '').upper() == 'LOCALHOST' and not os.environ.get('ROS_STATIC_PEERS'):
+    if (os.environ.get(_RANGE, '').upper() == 'LOCALHOST'
+            and not os.environ.get('ROS_STATIC_PEERS')):
         profile = 'fastdds_udp_localhost.xml'
         os.environ[_RANGE] = 'SYSTEM_DEFAULT'
     os.environ.update(dict.fromkeys(named, str(config / profile)))
