@@ -11,7 +11,9 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   on the way back too.
 
 The sums are the same, added up in another order. With :attr:`enabled` False, or within
-:func:`plain`, everything is done torch's usual way.
+:func:`plain`, everything is done torch's usual way, in the whole process: each
+:class:`~.learner.Learner` sets :attr:`enabled` as its settings say, as it does torch's threads, so
+those that are to go different ways need processes of their own.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class TrainingSettings:
         0, "torch's threads; 0 leaves torch's own choice. Runs are repeatable bit by bit for one "
         'number of threads', ge=0, le=256)
     plain: bool = setting(
-        False, "do everything torch's usual way, on whole batches: slower, for comparisons")
+        False, "do everything torch's usual way, on whole batches: slower, for comparisons. It "
+        'holds for the process: of several learners in one, as the last one made says')
 
 
 @dataclasses.dataclass(frozen=True)
