@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+import threading
 from typing import Any, Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -28,6 +29,11 @@ class OrderedExecutor(Executor):
     def __init__(self, threads: int, context: Context | None = None) -> None:
         super().__init__(context=context)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix='service')
+        # All of them now: a pool starts each of its threads when the others happen to be busy, for
+        # the first time after hours perhaps, and then a node seems to leak.
+        started = threading.Barrier(threads)
+        for _ in range(threads):
+            self._pool.submit(started.wait)
         self._running: list[Future] = []
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
