@@ -173,8 +173,9 @@ class Learner:
 
     @property
     def due(self) -> int:
-        """Return the updates that the ratio allows now."""
-        return int(self._owed) if self.learning else 0
+        """Return the updates that the ratio allows now, or that demonstrations alone bring."""
+        shown = self.transitions == self.demonstrations > 0
+        return int(self._owed) if self.learning or shown else 0
 
     def update(self) -> dict[str, float]:
         """Make one update that was due; return its losses and norms."""

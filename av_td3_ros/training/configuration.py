@@ -48,9 +48,16 @@ class CurriculumSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DemonstrationSettings:
-    """Transitions of the classical driver that ``train`` begins with."""
+    """Transitions that ``train`` begins with: of recorded drivers, then of the classical one."""
 
-    transitions: int = setting(0, 'transitions that it drives; 0 for learning from scratch', ge=0)
+    bags: str = setting('', 'rosbag2 bags of drivers worth imitating, paths separated by commas; '
+                        'empty for none')
+    bags_role: str = setting('', 'role name of the vehicle in the bags; empty to find it')
+    bags_town: str = setting(
+        '', 'where the bags were recorded, for the edge of the road: the path of an OpenDRIVE map '
+        'or the name of one that comes with the package, such as town_a; empty where there is '
+        'none: only the distance from the route then counts as leaving the road')
+    transitions: int = setting(0, 'transitions that the classical driver drives; 0 for none', ge=0)
     noise: float = setting(
         0.2, 'standard deviation of the noise on its actions, so that mistakes and how to make up '
         'for them are among them', ge=0.0, le=1.0)

@@ -54,6 +54,10 @@ class Run:
                                replay_directory=folder / 'replay')
         self.checkpoints = CheckpointFolder(folder / 'checkpoints')
         self.episode = 0
+        self.recorded = 0
+        """Transitions that were taken from bags."""
+        self.shown = False
+        """Whether all demonstrations are there, and the updates on them were made due."""
         self._before = 0.0
         self._began = time.monotonic()
         self._cpu_before, self._cpu_began = 0.0, time.process_time()
@@ -99,8 +103,10 @@ class Run:
             raise RunError(f'{self.folder} holds a run already; choose another --out')
         found = flatten(yaml.safe_load(path.read_text(encoding='utf-8')))
         wanted = flatten(yaml.safe_load(text))
-        other = [name for name in wanted
-                 if name != 'version' and found.get(name) != wanted[name]]
+        # A run of an earlier version knew fewer settings.
+        defaults = flatten(as_dict(RunSettings()))
+        other = [name for name in wanted if name != 'version'
+                 and found.get(name, defaults.get(name)) != wanted[name]]
         if other:
             raise RunError(f'{self.folder} holds a run with another {", ".join(other)}; choose '
                            'another --out, or the settings in its settings.yaml')
@@ -113,6 +119,8 @@ class Run:
             return
         progress = loaded.extra
         self.episode = int(progress['episode'])
+        self.recorded = int(progress.get('recorded', 0))
+        self.shown = bool(progress.get('shown', self.learner.agent.total_it > 0))
         self._before = float(progress['seconds'])
         self._cpu_before = float(progress.get('cpu_seconds', 0.0))
         self._best = float(progress['best'])
@@ -147,7 +155,8 @@ class Run:
         """Save everything durably."""
         self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
             'episode': self.episode, 'seconds': self.seconds, 'cpu_seconds': self.cpu_seconds,
-            'best': self._best, 'evaluated_at': self.evaluated_at})).path
+            'best': self._best, 'evaluated_at': self.evaluated_at, 'recorded': self.recorded,
+            'shown': self.shown})).path
         self._saved = self.learner.transitions
 
     def finish(self) -> None:
@@ -200,14 +209,18 @@ class Run:
         span = max(now - then, 1e-6)
         self._rate = (now, learner.transitions, learner.agent.total_it)
         speed = (learner.transitions - transitions) / span
-        left = (steps - learner.transitions) / speed / 60.0 if speed > 0 else float('inf')
+        made = (learner.agent.total_it - updates) / span
+        # Updates on demonstrations come without transitions.
+        ahead, rate = (learner.due, made) if learner.due > 1 else (
+            steps - learner.transitions, speed)
+        left = max(ahead, 0) / rate / 60.0 if rate > 0 else float('inf')
         recent = self._episodes
 
         def mean(key: str) -> float:
             return sum(float(e[key]) for e in recent) / max(len(recent), 1)
 
-        return (f'{learner.transitions}/{steps} transitions, {speed:.0f}/s, '
-                f'{(learner.agent.total_it - updates) / span:.1f} updates/s, '
+        return (f'{learner.transitions}/{steps or "?"} transitions, {speed:.0f}/s, '
+                f'{made:.1f} updates/s, '
                 f'{left:.0f} min left; episode {self.episode}: '
                 f'return {mean("return"):.1f}, completion {100 * mean("completion"):.0f} %, '
                 f'Q {self._losses.get("q1", 0.0):.2f}, '

@@ -29,6 +29,7 @@ from av_td3_ros.learning.telemetry.event_file import EventFileError
 from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
 from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
+from av_td3_ros.training.bags import check_bags, learn_from_bags
 from av_td3_ros.training.configuration import read_run_settings, RunSettings
 from av_td3_ros.training.evaluate import evaluate, fixed_routes
 from av_td3_ros.training.expert import Expert
@@ -94,6 +95,8 @@ def main(args: Sequence[str] | None = None) -> int | str:
             overrides(options.set, options.seed))
         towns = [Town.load(path) for path in options.town or [default_town()]]
         eval_town = Town.load(options.eval_town or town_path('town_b'))
+        if not (options.out / 'settings.yaml').exists():
+            check_bags(settings)
         with Run(options.out, settings, resume=options.resume,
                  tensorboard=options.tensorboard) as run:
             return Trainer(run, settings, towns, eval_town).train(
@@ -101,6 +104,10 @@ def main(args: Sequence[str] | None = None) -> int | str:
     except (SettingsError, TownError, RunError, CheckpointError, ReplayError, LearningStopped,
             EventFileError, OSError) as error:
         return str(error)
+
+
+class Interrupted(Exception):
+    """Bags were not read to their end: what was learned so far is to be forgotten."""
 
 
 class Trainer:
@@ -123,7 +130,11 @@ class Trainer:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         learner = self.run.learner
-        self._demonstrate()
+        try:
+            self._demonstrate()
+        except Interrupted:
+            logger.info('stopped while bags were read; the same command reads them anew')
+            return 0
         self._evaluate_if_due()
         saved = time.monotonic()
         while learner.transitions < steps and self.run.seconds < seconds and not self._stop:
@@ -145,10 +156,13 @@ class Trainer:
     # Driving
 
     def _demonstrate(self) -> None:
-        """Let the classical driver drive, where that is asked for, and learn from it first."""
-        wanted, learner = self.settings.demonstrations, self.run.learner
-        if learner.transitions >= wanted.transitions > learner.demonstrations:
-            raise RunError(f'{self.run.folder} was begun without demonstrations')
+        """Read bags and let the classical driver drive, as asked for; learn from them first."""
+        wanted, learner, run = self.settings.demonstrations, self.run.learner, self.run
+        if wanted.bags and not run.recorded and not learner.transitions:
+            learn_from_bags(run, self.settings, self._reading)
+        transitions = run.recorded + wanted.transitions
+        if learner.transitions >= transitions > learner.demonstrations:
+            raise RunError(f'{run.folder} was begun without demonstrations')
         experts = {world.stream: Expert(world.env, wanted.lapses)
                    for world in self.worlds.worlds}
 
@@ -158,13 +172,18 @@ class Trainer:
         def take(stream: int, *step: Any) -> None:
             learner.demonstrate(stream, *step, exemplary=experts[stream].exemplary)
 
-        begun = learner.demonstrations
-        while learner.demonstrations < wanted.transitions and not self._stop:
-            self._round(wanted.transitions, drive, take)
-        if learner.demonstrations > begun and not self._stop:
+        while learner.demonstrations < transitions and not self._stop:
+            self._round(transitions, drive, take)
+        if learner.demonstrations and not run.shown and not self._stop:
             learner.owe(wanted.updates)
-            self.run.save()
-        self._catch_up(wanted.transitions)
+            run.shown = True
+            run.save()
+        self._catch_up(transitions)
+
+    def _reading(self) -> None:
+        if self._stop:
+            raise Interrupted
+        self._show(0)
 
     def _drive(self, world: World, observation: Observation) -> np.ndarray:
         learner = self.run.learner
@@ -193,10 +212,15 @@ class Trainer:
                     self.run.end_episode(world.record(step.info))
 
     def _catch_up(self, steps: int) -> None:
-        """Make the updates that are due."""
+        """Make the updates that are due; those on demonstrations take long enough to save."""
+        saved, driving = time.monotonic(), bool(self.run.learner.replay.open_episodes)
         while self.run.learner.due and not self._stop:
             self.run.note(self.run.learner.update())
             self._show(steps)
+            if not driving \
+                    and time.monotonic() - saved > self.settings.evaluation.checkpoint_seconds:
+                self.run.save()
+                saved = time.monotonic()
         self._show(steps)
 
     # Telling
