@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, TYPE_CHECKING
 import zlib
 
 import numpy as np
@@ -15,7 +15,9 @@ from av_td3_ros.driving.episode import EpisodeSettings
 from av_td3_ros.driving.frames import Pose
 from av_td3_ros.driving.start import Plan
 from av_td3_ros.settings import SettingsError
-from av_td3_ros.simulation.town import Town
+
+if TYPE_CHECKING:
+    from av_td3_ros.simulation.town import Town  # brings CARLA's library, 30 MB
 
 
 def stream_number(role: str) -> int:

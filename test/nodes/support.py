@@ -26,10 +26,9 @@ from rclpy.node import Node
 
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.compatibility import keep_on_this_host
+from av_td3_ros.ros.middleware import PROFILE_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-# Fast DDS 2 (Humble, Jazzy) reads the first alone, 3 (Kilted) the second.
-PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 class Process:
@@ -98,7 +97,7 @@ class Graph:
             ROS_DOMAIN_ID=str(self._domain.number), PYTHONUNBUFFERED='1',
             PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
             ROS_LOG_DIR=str(folder / 'log'), OMP_NUM_THREADS='1',
-            **dict.fromkeys(PROFILES, str(ROOT / 'config' / 'fastdds.xml')))
+            **dict.fromkeys(PROFILE_VARIABLES, str(ROOT / 'config' / 'fastdds.xml')))
         keep_on_this_host(self.environment)
         os.environ.update({
             key: self.environment[key] for key in self.environment

@@ -3,6 +3,8 @@
 """What a policy node refuses before it is configured."""
 
 import logging
+import subprocess
+import sys
 import types
 
 import pytest
@@ -52,3 +54,12 @@ def test_a_home_that_nobody_has_is_said_with_its_parameter(parameter):
     with pytest.raises(SettingsError, match=f'^{parameter} ~nobody-here/x: '):
         prepare(PolicySettings(training=True, **{parameter: '~nobody-here/x'}),
                 logging.getLogger())
+
+
+def test_libraries_of_maps_and_simulation_are_not_loaded_for_nothing():
+    """They are tens of MB, and seconds of the start; a map is read where one is needed."""
+    code = ('import sys, av_td3_ros.nodes.policy; print(*({"carla", "networkx", "numba", "scipy", '
+            '"matplotlib", "gymnasium", "pandas"} & set(sys.modules)))')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          check=True, timeout=100)
+    assert done.stdout.split() == []
