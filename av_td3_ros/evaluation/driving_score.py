@@ -6,8 +6,9 @@ The driving score of the CARLA Autonomous Driving Leaderboard, versions 2.0 and 
 Score = route completion (percent) times the infraction penalty. By 2.0 the penalty is the product
 of a coefficient for each infraction; by 2.1 it is 1 / (1 + the sum of the infractions' weights),
 so that a long route with several infractions is not worth next to nothing. The coefficients are
-facts of https://leaderboard.carla.org/evaluation_v2_0 and https://leaderboard.carla.org/. Only
-closed-loop runs have such a score.
+facts of https://leaderboard.carla.org/evaluation_v2_0 and evaluation_v2_1, and are those of
+leaderboard/utils/statistics_manager.py on the branches leaderboard-2.0 and leaderboard-2.1 of
+https://github.com/carla-simulator/leaderboard. Only closed-loop runs have such a score.
 """
 
 from __future__ import annotations
