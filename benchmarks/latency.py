@@ -109,10 +109,11 @@ def drive(images, width, height, learning):
     rclpy.shutdown()
 
 
-def measure(side, options, replay):
-    """Return what :func:`drive` printed beside one kind of node."""
+def measure(side, options, replay, domain=None):
+    """Return what :func:`drive` printed beside one kind of node, in a ROS domain of its own."""
     environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-                   'ROS_DOMAIN_ID': str(free_domain()), 'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
+                   'ROS_DOMAIN_ID': str(domain or free_domain()),
+                   'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
     for name in PROFILES:
         environment.pop(name, None)

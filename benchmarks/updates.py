@@ -27,6 +27,7 @@ import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from av_td3_ros.learning import fast  # noqa: E402
 from av_td3_ros.learning.replay import ReplayMemory  # noqa: E402
 from av_td3_ros.learning.td3 import TD3Agent  # noqa: E402
 
@@ -55,6 +56,7 @@ def filled(rows, image_shape, vector_dim, action_dim):
 def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim):
     """Return a call that makes so many updates of this package's agent."""
     torch.manual_seed(0)
+    fast.keep_memory()      # as a learner has it
     config = {'algorithm': {'precision': precision, 'batch_size': batch}}
     if encoder:
         config['networks'] = {'cnn': {'architecture': encoder}}

@@ -81,3 +81,20 @@ def test_the_parts_of_those_over_ros(benchmark, tmp_path):
     startup.fill(tmp_path, 40, 1)
     assert (tmp_path / 'replay').is_dir() and (tmp_path / 'latest').exists()
     assert benchmark('latency').parse_arguments([]).sides == ('ours', 'plain', 'learning')
+    assert benchmark('vehicles').parse_arguments([]).vehicles == [1, 2, 3, 4]
+
+
+def test_growth_is_measured_and_drawn(benchmark, tmp_path):
+    found = benchmark('growth', '--parts', 'batch', 'replay', '--batches', 4, 8, '--rounds', 1,
+                      '--rows', 300, 1000, '--threads', 1, '--plots', tmp_path)
+    assert all(one['float32'] > 0 < one['bfloat16'] for one in found['batch'].values())
+    small, large = (found['replay'][rows] for rows in ('300', '1000'))
+    assert large['resident_mb'] > small['resident_mb'] and large['bytes_per_transition'] > 7056
+    latency = {'p50_ms': 2.0, 'p99_ms': 3.0, 'max_ms': 4.0, 'lost': 0}
+    stored = tmp_path / 'growth.json'
+    stored.write_text(json.dumps({**found, 'image': {'320x240': latency, '800x600': {'lost': 9}},
+                                  'vehicles': {'1': latency, '2': latency}}))
+    benchmark('growth').main(['--draw', str(stored), '--plots', str(tmp_path / 'again')])
+    assert {path.name for path in tmp_path.glob('*.png')} == {
+        'growth_updates.png', 'growth_replay.png'}
+    assert len(list((tmp_path / 'again').glob('*.png'))) == 3

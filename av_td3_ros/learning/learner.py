@@ -95,6 +95,8 @@ class Learner:
         if settings.training.threads:
             torch.set_num_threads(settings.training.threads)
         fast.enabled = not settings.training.plain
+        if fast.enabled:
+            fast.keep_memory()
         torch.manual_seed(algorithm.seed)
         self.agent = TD3Agent(
             state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,

@@ -3,6 +3,9 @@
 """The shorter ways: the same sums as torch's own, and torch's own where there are none."""
 
 import copy
+import ctypes
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -172,3 +175,24 @@ def test_a_product_of_another_torch_that_means_something_else_is_not_used(monkey
     x, weight, bias = torch.randn(32, 64), torch.randn(64, 64), torch.randn(64)
     assert torch.equal(fast.linear(x, weight, bias), F.linear(x, weight, bias))
     assert fast._product is None
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallopt'), reason='there is no glibc')
+def test_memory_that_was_freed_is_used_again():
+    """In a process of its own: it holds for all of it. 24 MB are 6,000 pages."""
+    code = (
+        'import resource, torch\n'
+        'from av_td3_ros.learning import fast\n'
+        'torch.set_num_threads(1)\n'
+        'def faults():\n'
+        '    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+        '    for _ in range(5):\n'
+        '        tensors = [torch.ones(6_000_000) for _ in range(4)]\n'
+        '        del tensors\n'
+        '    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n'
+        'fast.keep_memory()\n'
+        'faults()\n'
+        'print(faults())\n')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          check=True, timeout=100)
+    assert int(done.stdout) < 2000
