@@ -38,7 +38,7 @@ class Experience(Replay):
 
     task: what is driven and rewarded, with the map where there is one. look: called with width and
     height of every picture; may raise :class:`.BagError`. :meth:`run` reads the bag twice: first
-    commands and stamps, some 100 bytes a picture, then the pictures, one at a time.
+    commands and stamps, then the pictures, one at a time: less than 1 kB a picture is kept.
 
     Afterwards ``recording.account`` has every picture, used or skipped and why, ``driver.cuts``
     why episodes were cut off, ``clipped`` how many commands were beyond what the task's actions
