@@ -10,7 +10,8 @@ the number of vehicles, each a camera at 20 Hz and a policy node in a ROS domain
 ``replay``: resident memory and the time of sampling 256 over the number of transitions.
 
 Prints one line of JSON; progress goes to standard error. ``--plots DIR`` writes a PNG of each
-group; ``--draw FILE`` draws what was printed before, without measuring.
+group; ``--draw FILE...`` draws what was printed before, without measuring: of several runs, each
+latency from the one in which other programs disturbed it least, the one with the lowest median.
 """
 
 from __future__ import annotations
@@ -134,6 +135,21 @@ def measure(options):
 
 # Drawing
 
+def read(paths):
+    """Return the figures of one run or, of several, the last ones and the best latencies."""
+    found = {}
+    for path in paths:
+        for part, figures in json.loads(path.read_text(encoding='utf-8')).items():
+            if part not in ('image', 'vehicles'):
+                found[part] = figures
+                continue
+            kept = found.setdefault(part, {})
+            for key, one in figures.items():
+                if 'p50_ms' in one and one['p50_ms'] < kept.get(key, {}).get('p50_ms', 1e9):
+                    kept[key] = one
+    return found
+
+
 def draw(found, folder):
     """Write the pictures of what was measured, and return their paths."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -179,8 +195,8 @@ def draw_batch(ax, found):
                         textcoords='offset points', ha='center')
     ax.set_xscale('log', base=2)
     ticks(ax, batches)
-    ax.set_ylim(bottom=0.0)
     ax.margins(y=0.12)
+    ax.set_ylim(bottom=0.0)
     ax.set_xlabel('batch')
     ax.set_ylabel('samples/s (updates/s beside the dots)')
 
@@ -262,7 +278,7 @@ def parse_arguments(arguments=None):
     parser.add_argument('--images', type=int, default=150, help='of each latency')
     parser.add_argument('--threads', type=int, default=2, help='of torch')
     parser.add_argument('--plots', type=Path, help='the folder to draw into')
-    parser.add_argument('--draw', type=Path, help='draw what this file holds')
+    parser.add_argument('--draw', type=Path, nargs='+', help='draw what these files hold')
     parser.add_argument('--weigh', type=int, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -274,7 +290,7 @@ def main(arguments=None):
         weigh(options.weigh, options.threads)
         return
     if options.draw:
-        found = json.loads(options.draw.read_text(encoding='utf-8'))
+        found = read(options.draw)
     else:
         found = {'machine': measuring.machine(), 'threads': options.threads, **measure(options)}
     if options.plots:

@@ -43,19 +43,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_BLOCK, _KEPT = 32 * 2**20, 512 * 2**20
 
 
-def keep_memory() -> None:
+def keep_memory(most: int = _KEPT) -> None:
     """
-    Have the process keep memory that it frees, up to 512 MiB, rather than return it.
+    Have the process keep memory that it frees, up to ``most`` bytes, rather than return it.
 
     Tensors of a large batch are freed after each update and wanted again in the next: returned to
-    the system in between, each of their pages is a fault and is filled with zeros, which was a
-    tenth of an update of 256 float32 images. Holds for the whole process; nothing happens where
-    there is no glibc.
+    the system in between, each of their pages is a fault and is filled with zeros: up to a tenth
+    of an update of 256 float32 images, by what was freed before. Holds for the whole process;
+    nothing happens where there is no glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, most)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from av_td3_ros.driving.safety.safety import Safety
 from av_td3_ros.driving.safety.watchdogs import fingerprint
 from av_td3_ros.driving.task import DrivingTask
 from av_td3_ros.driving.ticks import Picture, Ticks
+from av_td3_ros.learning import fast
 from av_td3_ros.learning.policy import Policy
 from av_td3_ros.nodes.account import Account, report_gate, report_watchdogs
 from av_td3_ros.nodes.bridge_control import BridgeControl
@@ -53,6 +54,8 @@ from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
 from av_td3_ros.ros.throttled import Warnings
 from av_td3_ros.settings import as_dict, SettingsError
+
+_PICTURES = 64 * 2**20      # bytes that pictures and their copies take in a tick, and then some
 
 
 class PolicyNode(ManagedNode):
@@ -368,6 +371,8 @@ class PolicyNode(ManagedNode):
 
 def main(args: Any = None) -> int:
     """Run the node."""
+    # Each of 1920x1080 is 8 MB, freed and wanted again: half of what its answer took.
+    fast.keep_memory(_PICTURES)
     return run(PolicyNode, args=args, threads=6)
 
 
