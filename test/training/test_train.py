@@ -50,10 +50,20 @@ def train(out, *arguments, **options):
                           capture_output=True, timeout=200)
 
 
-def start(out, **options):
-    """Start a run whose process can be ended; what it says goes to a file beside."""
-    log = open(f'{out}.log', 'ab')
-    return subprocess.Popen(command(out, **options), env=ENVIRONMENT, stdout=log, stderr=log)
+@pytest.fixture
+def start():
+    """Start runs whose processes can be ended; what they say goes to files beside."""
+    started = []
+
+    def begin(out, **options):
+        with open(f'{out}.log', 'ab') as log:
+            started.append(subprocess.Popen(command(out, **options), env=ENVIRONMENT, stdout=log,
+                                            stderr=log))
+        return started[-1]
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait(30.0)
 
 
 def until(condition, process, what, timeout=150.0):
@@ -127,7 +137,7 @@ def test_tensorboard_is_told_the_same_as_the_records(unbroken):
         [line['returned'] for line in evaluations], rel=1e-6)
 
 
-def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path):
+def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path, start):
     out = tmp_path / 'broken'
     # Before the first episode is over, and later on.
     for number in (0, 3):
@@ -153,7 +163,7 @@ def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path)
             assert other[tag].values.tolist() == series.values.tolist(), tag
 
 
-def test_sigterm_saves_and_the_run_goes_on(tmp_path):
+def test_sigterm_saves_and_the_run_goes_on(tmp_path, start):
     out = tmp_path / 'stopped'
     process = start(out, steps=100_000, evaluation__every=0, evaluation__checkpoint_seconds=1000)
     until(lambda: len(lines(out, 'episodes')) >= 1, process, 'an episode')
