@@ -71,7 +71,7 @@ def over_image(size, options):
     """Return the percentiles of the latency for one size."""
     found = latencies(size, None, options.images)
     return {**(measuring.percentiles(found['latencies']) if found['latencies'] else {}),
-            'lost': found['lost']}
+            'lost': found['lost'], 'failed': int('failed' in found)}
 
 
 def over_vehicles(count, options):
@@ -83,7 +83,8 @@ def over_vehicles(count, options):
                               domains))
     every = [value for one in found for value in one['latencies']]
     return {**(measuring.percentiles(every) if every else {}),
-            'lost': sum(one['lost'] for one in found)}
+            'lost': sum(one['lost'] for one in found),
+            'failed': sum('failed' in one for one in found)}
 
 
 def resident():
@@ -145,7 +146,8 @@ def read(paths):
                 continue
             kept = found.setdefault(part, {})
             for key, one in figures.items():
-                if 'p50_ms' in one and one['p50_ms'] < kept.get(key, {}).get('p50_ms', 1e9):
+                best = kept.get(key, {}).get('p50_ms', 1e9)
+                if not one.get('failed') and 'p50_ms' in one and one['p50_ms'] < best:
                     kept[key] = one
     return found
 

@@ -29,6 +29,7 @@ from av_td3_ros.evaluation.topics import Selection
 
 _DRIVEN_BY = ('command', 'status')
 _FOLLOWED = ('route', 'collision', 'odometry', 'image')
+_ROUNDED = 1e-6
 _MISSING = 1.5      # usual times between two pictures, beyond which one is missing
 
 
@@ -81,6 +82,7 @@ class Experience(Replay):
     def _recorded(self) -> np.ndarray:
         """Read what the recorded driver did at each picture, (pictures, 2), NaN for nothing."""
         for message in self.bag.messages(self._entries_of(*_DRIVEN_BY, 'image')):
+            self.progress()
             kind = self.selection.kind(message.topic)
             if kind == 'image':
                 stamp = None if message.data is None else stamp_of(message.data)
@@ -99,7 +101,8 @@ class Experience(Replay):
         self.recording.finish()
         actions, self.source = self.recording.driver, self.recording.driver_source
         times = self.recording.frames['time' if self.pairing == RECEIVED else 'stamp']
-        steps = np.diff(np.sort(times))
+        # In the order of receipt: stamps of a time that was set back lie among those before.
+        steps = np.diff(times)
         self.period = float(np.median(steps[steps > 0])) * 1e-9 if (steps > 0).any() else 0.0
         self.recording = Recording(0)
         self.entries = self._entries_of(*_FOLLOWED)
@@ -115,8 +118,10 @@ class Experience(Replay):
         if np.isnan(steer):
             return None
         limits = self._task.settings.action
-        self.clipped += abs(steer) > limits.max_steer or drive > limits.max_throttle \
-            or -drive > limits.max_brake
+        # Messages hold float32, in which 0.8 is more than 0.8.
+        self.clipped += bool(abs(steer) > limits.max_steer + _ROUNDED
+                             or drive > limits.max_throttle + _ROUNDED
+                             or -drive > limits.max_brake + _ROUNDED)
         return action_from_control(
             Control(steer=steer, throttle=max(drive, 0.0), brake=max(-drive, 0.0)), limits)
 

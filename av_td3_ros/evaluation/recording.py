@@ -137,14 +137,12 @@ class Recording:
                              state.velocity[1], state.yaw_rate))
 
     def command(self, stamp: int, time: int, action: np.ndarray | None) -> None:
-        """Note a command to the vehicle."""
-        if action is not None:
-            self._commands.append((stamp, time, float(action[0]), float(action[1])))
+        """Note a command to the vehicle; None for one that is no action, as reverse is."""
+        self._commands.append((stamp, time, *_numbers(action)))
 
     def status(self, stamp: int, time: int, action: np.ndarray | None) -> None:
-        """Note the command that was applied up to ``stamp``."""
-        if action is not None:
-            self._status.append((stamp, time, float(action[0]), float(action[1])))
+        """Note the command that was applied up to ``stamp``; None as for :meth:`command`."""
+        self._status.append((stamp, time, *_numbers(action)))
 
     def collision(self, time: int, other: int, impulse: float) -> None:
         """Note a collision, impulse in N s."""
@@ -252,3 +250,8 @@ class Recording:
                 if last >= 0 and time - times[last] <= _WAIT:
                     driver[number] = self._commands[last][2:]
         return driver
+
+
+def _numbers(action: np.ndarray | None) -> tuple[float, float]:
+    """Return an action's numbers, NaN for none: nobody else's command takes its place."""
+    return (np.nan, np.nan) if action is None else (float(action[0]), float(action[1]))

@@ -164,9 +164,10 @@ class Learner:
 
     @property
     def learning(self) -> bool:
-        """Whether enough experience is there to learn from."""
-        algorithm = self.settings.algorithm
-        return self.transitions > algorithm.learning_starts and len(self.replay) > 0
+        """Whether enough experience is there to learn from, or demonstrations were learned."""
+        shown = self.demonstrations > 0 and self.agent.total_it > 0
+        return len(self.replay) > 0 and (
+            shown or self.transitions > self.settings.algorithm.learning_starts)
 
     @property
     def acting(self) -> bool:
@@ -178,6 +179,11 @@ class Learner:
         """Return the updates that the ratio allows now, or that demonstrations alone bring."""
         shown = self.transitions == self.demonstrations > 0
         return int(self._owed) if self.learning or shown else 0
+
+    @property
+    def owed(self) -> float:
+        """Return the updates that wait to be made, due or not."""
+        return self._owed
 
     def update(self) -> dict[str, float]:
         """Make one update that was due; return its losses and norms."""

@@ -29,10 +29,15 @@ def keep_on_this_host(environment: MutableMapping[str, str] | None = None) -> No
     which later distributions still obey but warn about, so it is set only where needed.
     """
     environment = os.environ if environment is None else environment
-    if importlib.util.find_spec('rclpy.type_hash') is None:
-        environment['ROS_LOCALHOST_ONLY'] = '1'
-    else:
+    if has_discovery_ranges():
         environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    else:
+        environment['ROS_LOCALHOST_ONLY'] = '1'
+
+
+def has_discovery_ranges() -> bool:
+    """Return whether this distribution knows ``ROS_AUTOMATIC_DISCOVERY_RANGE``."""
+    return importlib.util.find_spec('rclpy.type_hash') is not None
 
 
 def make_executor(context: Context | None = None, *, threads: int = 1,

@@ -16,11 +16,13 @@ import os
 import rclpy.utilities
 
 from av_td3_ros.resources import share_directory
+from av_td3_ros.ros.compatibility import has_discovery_ranges
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 """What names the profile's file: the first for Humble and Jazzy, the second from Kilted on."""
 
 _RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+_LOCALHOST = 'ROS_LOCALHOST_ONLY'   # obeyed by later distributions too, over the range
 
 
 def stay_out_of_shared_memory() -> None:
@@ -30,7 +32,7 @@ def stay_out_of_shared_memory() -> None:
     It also spares the 16 MiB that that profile reserves for images. A profile of the user's own is
     obeyed, and so are Fast DDS's defaults where there is none. Where discovery stays on this host
     rmw_fastrtps adds shared memory to any profile; from Jazzy on another one, which does the rest
-    of the same, takes its place.
+    of the same, takes its place. Humble has no such way: there shared memory stays.
     """
     config = share_directory() / 'config'
     named = [name for name in PROFILE_VARIABLES if os.environ.get(name)]
@@ -40,8 +42,9 @@ def stay_out_of_shared_memory() -> None:
                         != os.path.realpath(config / 'fastdds.xml') for name in named):
         return
     profile = 'fastdds_udp.xml'
-    if (os.environ.get(_RANGE, '').upper() == 'LOCALHOST'
-            and not os.environ.get('ROS_STATIC_PEERS')):
+    here = (os.environ.get(_RANGE, '').upper() == 'LOCALHOST'
+            or os.environ.get(_LOCALHOST) == '1')
+    if has_discovery_ranges() and here and not os.environ.get('ROS_STATIC_PEERS'):
         profile = 'fastdds_udp_localhost.xml'
-        os.environ[_RANGE] = 'SYSTEM_DEFAULT'
+        os.environ.update({_RANGE: 'SYSTEM_DEFAULT', _LOCALHOST: '0'})
     os.environ.update(dict.fromkeys(named, str(config / profile)))

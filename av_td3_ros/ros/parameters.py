@@ -101,8 +101,9 @@ def given(name: str, node_name: str, args: Sequence[str] | None = None) -> Any:
                 found = read_parameter_file(value, node_name).get(name, found)
         elif option in ('-p', '--param'):
             of, _, told = value.partition(':=')
-            if of in (name, f'{node_name}:{name}'):
-                with contextlib.suppress(yaml.YAMLError):
+            if of.lstrip('/') in (name, f'{node_name}:{name}'):
+                # ValueError: a date that is none.
+                with contextlib.suppress(yaml.YAMLError, ValueError):
                     found = yaml.safe_load(told)
     return found
 

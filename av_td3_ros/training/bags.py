@@ -41,8 +41,11 @@ def check_bags(settings: RunSettings) -> None:
     """
     Look whether bags have what is needed, before a run is begun with them.
 
-    Raises :class:`.RunError` with a sentence that says what is wrong with which.
+    Raises :class:`.RunError` with a sentence that says what is wrong with which, and
+    :class:`.TownError` for a ``bags_town`` that there is not.
     """
+    if bag_paths(settings):
+        _road(settings)
     for path in bag_paths(settings):
         with _opened(path, settings, DrivingTask(settings.task), lambda t: None) as experience:
             if experience.size is not None:
@@ -57,18 +60,27 @@ def learn_from_bags(run: Run, settings: RunSettings, pulse: Callable[[], None]) 
     not, and why, is logged and in the run's ``bags.json``. Raises :class:`.RunError` for a bag
     that nothing can be learned from.
     """
-    town = settings.demonstrations.bags_town
-    on_road = None if not town else Town.load(
-        town if Path(town).suffix else town_path(town)).on_road
+    on_road = _road(settings)
     if not settings.algorithm.imitation:
         logger.warning('algorithm.imitation is 0: bags are learned from and not imitated')
-    reports = [_Reader(run, settings, pulse).read(path, on_road) for path in bag_paths(settings)]
+    try:
+        reports = [_Reader(run, settings, pulse).read(path, on_road)
+                   for path in bag_paths(settings)]
+    except RunError as error:
+        raise RunError(f'{error}; with other settings it is another run, in another --out'
+                       ) from None
     run.recorded = sum(report['transitions'] for report in reports)
     capacity = settings.algorithm.buffer_size
     if run.recorded > capacity:
         logger.warning('the bags have %d transitions, of which the replay memory keeps the last '
                        '%d (algorithm.buffer_size)', run.recorded, capacity)
     write_bytes_durably(run.folder / REPORT, (json.dumps(reports, indent=1) + '\n').encode())
+
+
+def _road(settings: RunSettings) -> Callable[[float, float], bool] | None:
+    town = settings.demonstrations.bags_town
+    return None if not town else Town.load(
+        town if Path(town).suffix else town_path(town)).on_road
 
 
 class _Reader:

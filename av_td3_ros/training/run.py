@@ -120,7 +120,9 @@ class Run:
         progress = loaded.extra
         self.episode = int(progress['episode'])
         self.recorded = int(progress.get('recorded', 0))
-        self.shown = bool(progress.get('shown', self.learner.agent.total_it > 0))
+        # Earlier versions did not say so: they made all the updates due at once, and saved.
+        self.shown = bool(progress.get('shown', self.learner.agent.total_it > 0
+                                       or self.learner.owed >= 1.0))
         self._before = float(progress['seconds'])
         self._cpu_before = float(progress.get('cpu_seconds', 0.0))
         self._best = float(progress['best'])

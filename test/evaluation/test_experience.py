@@ -153,7 +153,13 @@ def set_back(moments, number):
         moment.stamp -= 25 * TICK
 
 
+def set_back_between_ticks(moments, number):
+    for moment in moments[number:]:
+        moment.stamp -= 25 * TICK + 20_000_000
+
+
 @pytest.mark.parametrize('change, reason, steps, used', [
+    (set_back_between_ticks, 'time was set back', (15, 14), 60),
     (missing, 'ticks are missing', (15, 13), 59),
     (no_picture, 'ticks are missing', (15, 13), 59),
     (unusable, 'ticks are missing', (15, 13), 59),
@@ -266,3 +272,25 @@ def test_a_bag_that_nothing_can_be_learned_from(tmp_path, change, words):
         change(moment)
     with pytest.raises(BagError, match=words):
         read(write(tmp_path / 'bag', moments))
+
+
+def test_reversing_is_not_learned_as_driving_on_where_only_the_status_tells(tmp_path):
+    moments = drive()
+    for number, moment in enumerate(moments):
+        moment.command = None
+        moment.status = Control(throttle=0.5, reverse=15 <= number - 1 < 25)
+    found, experience = read(write(tmp_path / 'bag', moments))
+    assert shape(found) == [(7, None), (17, None)]
+    # The last picture has no status after it either.
+    assert experience.driver.cuts == {'no recorded command': 2}
+    assert experience.recording.account['no recorded command'] >= 8
+
+
+def test_the_tasks_own_full_steer_is_not_beyond_it(tmp_path):
+    moments = drive(9)
+    for moment in moments:
+        moment.command = Control(throttle=0.5, steer=0.8)
+    task = dataclasses.replace(TASK, action=ActionSettings(repeat=2, max_steer=0.8))
+    assert read(write(tmp_path / 'bag', moments), task)[1].clipped == 0
+    task = dataclasses.replace(TASK, action=ActionSettings(repeat=2, max_steer=0.79))
+    assert read(tmp_path / 'bag', task)[1].clipped == 9

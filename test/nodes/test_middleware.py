@@ -3,19 +3,28 @@
 """Who is in shared memory, and who is not but is heard all the same."""
 
 from pathlib import Path
+import re
 
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
+from rclpy.utilities import get_rmw_implementation_identifier
 from stack import EGO, LEARNER, Service, START, TRAINER
 
 from av_td3_ros.ros import qos
+from av_td3_ros.ros.compatibility import has_discovery_ranges
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(200)]
+pytestmark = [
+    pytest.mark.ros, pytest.mark.timeout(200),
+    pytest.mark.skipif('fastrtps' not in get_rmw_implementation_identifier(),
+                       reason='the profiles are for Fast DDS'),
+    pytest.mark.skipif(not has_discovery_ranges(), reason='Humble adds shared memory always')]
 
 
 def in_shared_memory(process):
     """Whether a process has any of Fast DDS's files in shared memory open."""
-    return '/dev/shm/fastrtps' in Path(f'/proc/{process.pid}/maps').read_text()
+    # Fast DDS 3 has another name for them.
+    return bool(re.search(r'/dev/shm/fast(rtps|dds)_',
+                          Path(f'/proc/{process.pid}/maps').read_text()))
 
 
 def test_the_guard_is_not(ros):

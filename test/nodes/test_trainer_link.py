@@ -192,9 +192,16 @@ def test_what_is_none_costs_no_weights_that_wait(link, packed, monkeypatch, spoi
 
 def test_many_that_come_take_no_memory(link, packed, monkeypatch):
     """However many: two are kept, and the newest is driven with."""
-    let, load = threading.Event(), Policy.load
-    monkeypatch.setattr(Policy, 'load', lambda policy, data: let.wait(60.0) and load(policy, data))
-    for version in range(1, 30):
+    let, begun, load = threading.Event(), threading.Event(), Policy.load
+
+    def slowly(policy, data):
+        begun.set()
+        assert let.wait(60.0)
+        return load(policy, data)
+    monkeypatch.setattr(Policy, 'load', slowly)
+    link._on_weights(UInt8MultiArray(data=weights.encode(1, 0, packed)))
+    assert begun.wait(60.0)
+    for version in range(2, 30):
         link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
     assert len(link._loading._waiting) == 2
     link._on_weights(UInt8MultiArray(data=damaged(30, packed)))

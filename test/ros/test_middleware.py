@@ -11,18 +11,19 @@ from av_td3_ros.ros import middleware
 from av_td3_ros.ros.middleware import stay_out_of_shared_memory
 
 CONFIG = share_directory() / 'config'
-RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+RANGE, LOCALHOST = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'
 FIRST, SECOND = middleware.PROFILE_VARIABLES
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    for name in (FIRST, SECOND, RANGE, 'ROS_STATIC_PEERS'):
+    for name in (FIRST, SECOND, RANGE, LOCALHOST, 'ROS_STATIC_PEERS'):
         # Also where it is not set, so that what is tested is taken back.
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
     monkeypatch.setattr('rclpy.utilities.get_rmw_implementation_identifier',
                         lambda: 'rmw_fastrtps_cpp')
+    monkeypatch.setattr(middleware, 'has_discovery_ranges', lambda: True)
     return monkeypatch
 
 
@@ -48,6 +49,20 @@ def test_on_this_host_alone_discovery_is_the_profiles(environment):
     environment.setenv(RANGE, 'localhost')
     assert taken() == {FIRST: 'fastdds_udp_localhost.xml'}
     assert os.environ[RANGE] == 'SYSTEM_DEFAULT'
+    # Humble's way to say so, which the later ones obey too.
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.delenv(RANGE)
+    environment.setenv(LOCALHOST, '1')
+    assert taken() == {FIRST: 'fastdds_udp_localhost.xml'}
+    assert (os.environ[RANGE], os.environ[LOCALHOST]) == ('SYSTEM_DEFAULT', '0')
+
+
+def test_humble_keeps_discovery_on_this_host_itself(environment):
+    environment.setattr(middleware, 'has_discovery_ranges', lambda: False)
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.setenv(LOCALHOST, '1')
+    assert taken() == {FIRST: 'fastdds_udp.xml'}
+    assert os.environ[LOCALHOST] == '1' and RANGE not in os.environ
 
 
 def test_peers_that_are_named_are_the_middlewares(environment):

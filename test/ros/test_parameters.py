@@ -235,3 +235,5 @@ def test_what_is_given_is_known_before_there_is_a_node(tmp_path):
     # The node itself complains about these.
     assert given('lockstep', 'learner', [*start, '--params-file', '/nowhere.yaml']) is None
     assert given('lockstep', 'learner', [*start, '-p', 'lockstep:=[', '--params-file']) is None
+    assert given('lockstep', 'learner', [*start, '-p', 'lockstep:=2024-13-45']) is None
+    assert given('lockstep', 'learner', [*start, '-p', '/learner:lockstep:=true']) is True
