@@ -46,5 +46,6 @@ def stay_out_of_shared_memory() -> None:
             or os.environ.get(_LOCALHOST) == '1')
     if has_discovery_ranges() and here and not os.environ.get('ROS_STATIC_PEERS'):
         profile = 'fastdds_udp_localhost.xml'
-        os.environ.update({_RANGE: 'SYSTEM_DEFAULT', _LOCALHOST: '0'})
+        os.environ[_RANGE] = 'SYSTEM_DEFAULT'
+        os.environ.pop(_LOCALHOST, None)
     os.environ.update(dict.fromkeys(named, str(config / profile)))
