@@ -27,6 +27,7 @@ from launch_ros.actions import LifecycleNode, Node
 from av_td3_ros import launch_carla
 from av_td3_ros.resources import PACKAGE, share_directory
 from av_td3_ros.ros.compatibility import keep_on_this_host
+from av_td3_ros.ros.middleware import PROFILE_VARIABLES
 from av_td3_ros.settings import read_parameter_file
 
 BOOLEANS = ['true', 'false']
@@ -178,10 +179,9 @@ def environment() -> list[Action]:
     if not any(name in os.environ for name in ('ROS_AUTOMATIC_DISCOVERY_RANGE',
                                                'ROS_LOCALHOST_ONLY')):
         keep_on_this_host(settings)
-    profiles = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-    if not any(name in os.environ for name in profiles):
-        # The second name is Fast DDS 3's (from Kilted on), the first the older ones'.
-        settings.update(dict.fromkeys(profiles, str(share_directory() / 'config/fastdds.xml')))
+    if not any(name in os.environ for name in PROFILE_VARIABLES):
+        settings.update(dict.fromkeys(PROFILE_VARIABLES,
+                                      str(share_directory() / 'config/fastdds.xml')))
     return [SetEnvironmentVariable(name, setting) for name, setting in settings.items()]
 
 

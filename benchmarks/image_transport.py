@@ -18,9 +18,13 @@ import subprocess
 import sys
 import time
 
-PROFILE = Path(__file__).resolve().parents[1] / 'config' / 'fastdds.xml'
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from av_td3_ros.ros.middleware import PROFILE_VARIABLES  # noqa: E402
+
+PROFILE = ROOT / 'config' / 'fastdds.xml'
 TOPIC = 'image_transport_benchmark'
-PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 def publish(images, rate, width, height):

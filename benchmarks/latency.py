@@ -32,10 +32,10 @@ import numpy as np  # noqa: E402
 
 from av_td3_ros.demo.environment import free_domain  # noqa: E402
 from av_td3_ros.demo.processes import ChildDied, Children  # noqa: E402
+from av_td3_ros.ros.middleware import PROFILE_VARIABLES  # noqa: E402
 
 EGO = '/carla/ego_vehicle'
 POLICY = ROOT / 'models' / 'policy.pth'
-PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 SIDES = ('ours', 'plain', 'learning')
 TICK = 50_000_000
 START = 60.0
@@ -115,7 +115,7 @@ def measure(side, options, replay, domain=None):
                    'ROS_DOMAIN_ID': str(domain or free_domain()),
                    'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
-    for name in PROFILES:
+    for name in PROFILE_VARIABLES:
         environment.pop(name, None)
         if side != 'plain':
             environment[name] = str(ROOT / 'config' / 'fastdds.xml')

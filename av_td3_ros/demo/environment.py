@@ -13,6 +13,7 @@ from typing import Iterable
 
 from av_td3_ros.resources import PACKAGE, share_directory, shipped
 from av_td3_ros.ros.compatibility import keep_on_this_host
+from av_td3_ros.ros.middleware import PROFILE_VARIABLES
 
 # The discovery ports of higher domains lie where Linux gives ports to anyone.
 DOMAINS = range(1, 101)
@@ -48,8 +49,7 @@ def enter_private_domain(logs: Path) -> dict[str, str]:
         ROS_DOMAIN_ID=os.environ.get('AV_TD3_DOMAIN_ID') or str(free_domain()),
         ROS_LOG_DIR=str(logs / 'ros'), RCUTILS_COLORIZED_OUTPUT='0',
         RCUTILS_LOGGING_USE_STDOUT='1',
-        FASTRTPS_DEFAULT_PROFILES_FILE=profile, FASTDDS_DEFAULT_PROFILES_FILE=profile,
-        PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1')
+        PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1', **dict.fromkeys(PROFILE_VARIABLES, profile))
     keep_on_this_host()
     environment = dict(os.environ)
     root = share_directory()

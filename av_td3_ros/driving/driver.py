@@ -52,6 +52,16 @@ class Transition(NamedTuple):
     terms: RewardTerms = RewardTerms()
     ending: Ending | None = None
 
+    @property
+    def terminated(self) -> bool:
+        """Whether the episode ended here by something that driving brought about."""
+        return self.ending is not None and self.ending.terminated
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was cut off here from outside."""
+        return self.ending is not None and not self.ending.terminated
+
 
 class Phase(enum.Enum):
     """What the driver is at."""

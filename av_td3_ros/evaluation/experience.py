@@ -60,9 +60,8 @@ class Experience(Replay):
         self._task, self._take, self.look = task, take, look
         self.clipped, self.source, self.period = 0, '', 0.0
 
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height of the first picture that can be read, None where there is none."""
+    def first_size(self) -> tuple[int, int] | None:
+        """Read width and height of the first picture that can be read, None without one."""
         for message in self.bag.messages(self._entries_of('image')):
             found = self._decoded(message)
             if not isinstance(found, Exception) and found.picture is not None:

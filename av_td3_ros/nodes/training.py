@@ -209,10 +209,8 @@ class TrainingNode(Endpoints, Node):
             self._unopened += 1
             known = False
         else:
-            ended = step.ending
-            learner.add(stream, step.action, step.reward,
-                        ended is not None and ended.terminated,
-                        ended is not None and not ended.terminated, step.frame, step.vector)
+            learner.add(stream, step.action, step.reward, step.terminated, step.truncated,
+                        step.frame, step.vector)
         if self._record is None:
             return
         if known:

@@ -48,8 +48,9 @@ def check_bags(settings: RunSettings) -> None:
         _road(settings)
     for path in bag_paths(settings):
         with _opened(path, settings, DrivingTask(settings.task), lambda t: None) as experience:
-            if experience.size is not None:
-                _check_size(path, settings, *experience.size)
+            size = experience.first_size()
+            if size is not None:
+                _check_size(path, settings, *size)
 
 
 def learn_from_bags(run: Run, settings: RunSettings, pulse: Callable[[], None]) -> None:
@@ -130,9 +131,8 @@ class _Reader:
         else:
             ending = transition.ending
             learner.demonstrate(
-                _STREAM, transition.action, transition.reward,
-                ending is not None and ending.terminated,
-                ending is not None and not ending.terminated, transition.frame, transition.vector)
+                _STREAM, transition.action, transition.reward, transition.terminated,
+                transition.truncated, transition.frame, transition.vector)
             self._steps += 1
             self._transitions += 1
             self._stamp = transition.stamp

@@ -2,9 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is in shared memory, and who is not but is heard all the same."""
 
-from pathlib import Path
-import re
-
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -20,18 +17,11 @@ pytestmark = [
     pytest.mark.skipif(not has_discovery_ranges(), reason='Humble adds shared memory always')]
 
 
-def in_shared_memory(process):
-    """Whether a process has any of Fast DDS's files in shared memory open."""
-    # Fast DDS 3 has another name for them.
-    return bool(re.search(r'/dev/shm/fast(rtps|dds)_',
-                          Path(f'/proc/{process.pid}/maps').read_text()))
-
-
 def test_the_guard_is_not(ros):
     guard = ros.start('guard')
     heard = ros.subscribe(DiagnosticStatus, f'{EGO}/av_td3_guard/heartbeat', qos.LATEST)
     ros.wait_for(lambda: heard, 'a heartbeat', START)
-    assert not in_shared_memory(guard)
+    assert not guard.shared_memory
 
 
 @pytest.mark.parametrize('lockstep', [False, True])
@@ -40,4 +30,4 @@ def test_the_training_node_is_in_lockstep_alone(ros, tmp_path, lockstep):
                                      'lockstep': lockstep, 'save_at_end': False})
     # Heard and answered by it, whatever the answer is.
     assert Service(ros, f'{TRAINER}/load_checkpoint')(30.0).message
-    assert in_shared_memory(trainer) == lockstep
+    assert bool(trainer.shared_memory) == lockstep

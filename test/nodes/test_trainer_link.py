@@ -155,6 +155,20 @@ def test_weights_are_checked_beside_the_callbacks(link, packed, monkeypatch):
     assert threading.current_thread() not in threads
 
 
+def load_and_hold(link, version, packed, monkeypatch):
+    """Have weights loaded, which is under way until the event that is returned is set."""
+    let, begun, load = threading.Event(), threading.Event(), Policy.load
+
+    def slowly(policy, data):
+        begun.set()
+        assert let.wait(60.0)
+        return load(policy, data)
+    monkeypatch.setattr(Policy, 'load', slowly)
+    link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
+    assert begun.wait(60.0)
+    return let
+
+
 def damaged(version, packed):
     data = weights.encode(version, 0, packed)
     data[-100] ^= 1
@@ -168,15 +182,7 @@ def damaged(version, packed):
     (lambda packed: [weights.encode(7, 0, packed[:-900]), bytes(9), b''], 'CRC-32')])
 def test_what_is_none_costs_no_weights_that_wait(link, packed, monkeypatch, spoil, said):
     publish(link, 4, packed)
-    let, begun, load = threading.Event(), threading.Event(), Policy.load
-
-    def slowly(policy, data):
-        begun.set()
-        assert let.wait(60.0)
-        return load(policy, data)
-    monkeypatch.setattr(Policy, 'load', slowly)
-    link._on_weights(UInt8MultiArray(data=weights.encode(5, 0, packed)))
-    assert begun.wait(60.0)
+    let = load_and_hold(link, 5, packed, monkeypatch)
     link._on_weights(UInt8MultiArray(data=weights.encode(6, 0, packed)))
     bad = spoil(packed)
     for data in bad:
@@ -192,15 +198,7 @@ def test_what_is_none_costs_no_weights_that_wait(link, packed, monkeypatch, spoi
 
 def test_many_that_come_take_no_memory(link, packed, monkeypatch):
     """However many: two are kept, and the newest is driven with."""
-    let, begun, load = threading.Event(), threading.Event(), Policy.load
-
-    def slowly(policy, data):
-        begun.set()
-        assert let.wait(60.0)
-        return load(policy, data)
-    monkeypatch.setattr(Policy, 'load', slowly)
-    link._on_weights(UInt8MultiArray(data=weights.encode(1, 0, packed)))
-    assert begun.wait(60.0)
+    let = load_and_hold(link, 1, packed, monkeypatch)
     for version in range(2, 30):
         link._on_weights(UInt8MultiArray(data=weights.encode(version, 0, packed)))
     assert len(link._loading._waiting) == 2

@@ -6,8 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-import rclpy
-from rclpy.context import Context
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
@@ -57,16 +55,6 @@ def test_files_are_found():
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_only_compatibility_knows_what_not_every_distribution_has(path):
     assert imported(path) <= HUMBLE - {'rclpy.qos_event'}
-
-
-@pytest.fixture
-def context():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
-        context = Context()
-        rclpy.init(context=context)
-        yield context
-        rclpy.try_shutdown(context=context)
 
 
 @pytest.mark.ros

@@ -11,8 +11,6 @@ import sys
 import textwrap
 
 import pytest
-import rclpy
-from rclpy.context import Context
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -39,16 +37,6 @@ class Settings:
     layers: tuple[int, ...] = setting((256, 256), 'sizes', ge=1)
     none: tuple[float, ...] = setting((), 'nothing by default')
     part: Part = section(Part)
-
-
-@pytest.fixture(scope='module')
-def context():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
-        context = Context()
-        rclpy.init(context=context)
-        yield context
-        rclpy.try_shutdown(context=context)
 
 
 @pytest.fixture
