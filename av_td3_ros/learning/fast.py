@@ -9,6 +9,7 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   wants them, where torch brings them into that order anew at each call.
 - :func:`in_parts` takes images through convolutions in parts that stay in the processor's caches,
   on the way back too.
+- :func:`step_adam` leaves out what torch's optimizers look at anew in each step.
 - :func:`keep_memory` has what an update frees kept for the next one.
 
 The sums are the same, added up in another order. With :attr:`enabled` False, or within
@@ -24,9 +25,11 @@ import ctypes
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
+from torch.optim.adam import adam
 
 enabled = True
 
@@ -131,6 +134,27 @@ def _does_as_layers_do(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     return _product is not None
 
 
+@torch.no_grad()
+def step_adam(optimizer: torch.optim.Adam) -> None:
+    """
+    Do what the ``step()`` of a fused Adam does, for parameters that all have a gradient.
+
+    The same numbers, bit for bit, and the same state, without hooks and profiler, or looking
+    whether each parameter has a gradient and what state: half of a step's time in small networks.
+    """
+    if not (enabled and optimizer.state):   # The first step makes the state.
+        optimizer.step()
+        return
+    for group in optimizer.param_groups:
+        parameters = group['params']
+        states = [optimizer.state[parameter] for parameter in parameters]
+        average, square, steps = ([state[name] for state in states]
+                                  for name in ('exp_avg', 'exp_avg_sq', 'step'))
+        adam(parameters, [parameter.grad for parameter in parameters], average, square, [], steps,
+             fused=True, amsgrad=False, beta1=group['betas'][0], beta2=group['betas'][1],
+             lr=group['lr'], weight_decay=group['weight_decay'], eps=group['eps'], maximize=False)
+
+
 def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
              ) -> torch.Tensor:
     """Return ``function(images)`` for a function that takes each image by itself."""
@@ -143,8 +167,8 @@ class Prepared:
     """
     Convolutions, each with a ReLU, for images like ``image`` (1, C, H, W).
 
-    :meth:`refresh` takes the layers' weights of now. Raises RuntimeError where this torch cannot,
-    or where what it does is not what the layers do.
+    :meth:`refresh` takes the layers' weights of now, float32. Raises RuntimeError where this torch
+    cannot, or where what it does is not what the layers do.
     """
 
     @torch.inference_mode()
@@ -152,6 +176,8 @@ class Prepared:
         if image.device.type != 'cpu' or layers[0].weight.device.type != 'cpu':
             raise RuntimeError('it is for processors alone')
         self._layers, self._shapes, expected = layers, [], image
+        self._steps: list[tuple[Any, ...]] = []
+        self._seen: list[np.ndarray] = []
         for layer in layers:
             self._shapes.append(list(expected.shape))
             expected = F.relu(layer(expected))
@@ -167,8 +193,15 @@ class Prepared:
             raise RuntimeError('it does not do what the layers do')
 
     def refresh(self) -> None:
-        """Bring the weights of now into oneDNN's order."""
-        self._steps: list[tuple[Any, ...]] = []
+        """Bring the weights into oneDNN's order, where they are not those of the last time."""
+        # Compared bit by bit, since not all that changes a tensor leaves a mark on it, torch's
+        # fused Adam for one: a tenth of the time that bringing them into order takes.
+        now = [parameter.detach().numpy().view(np.int32) for layer in self._layers
+               for parameter in (layer.weight, layer.bias)]
+        if self._steps and all(map(np.array_equal, now, self._seen)):
+            return
+        self._seen = [array.copy() for array in now]
+        self._steps = []
         for layer, shape in zip(self._layers, self._shapes):
             how = layer.padding, layer.stride, layer.dilation, layer.groups
             self._steps.append((self._reorder(layer.weight.detach(), *how, shape), layer.bias,

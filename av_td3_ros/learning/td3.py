@@ -255,12 +255,16 @@ class TD3Agent:
         if not math.isfinite(loss.item()):
             raise LearningStopped(f'The loss of the {names[0]} is {loss.item()} in update '
                                   f'{self.total_it + (names[0] == "critic")};')
+        optimizers = {name: getattr(self, f'{name}_optimizer') for name in names}
+        parameters = {name: optimizer.param_groups[0]['params']
+                      for name, optimizer in optimizers.items()}
         for name in names:
-            getattr(self, f'{name}_optimizer').zero_grad()
+            for parameter in parameters[name]:
+                parameter.grad = None
         loss.backward()
         norms = {}
         for name in names:
-            gradients = [parameter.grad for parameter in getattr(self, name).parameters()]
+            gradients = [parameter.grad for parameter in parameters[name]]
             norm = nn.utils.get_total_norm(gradients).item()
             if not math.isfinite(norm):
                 raise LearningStopped(f'The gradient of the {name} has norm {norm} in update '
@@ -270,8 +274,8 @@ class TD3Agent:
                 torch._foreach_mul_(gradients, largest / norm)
             norms[f'{name}_grad_norm'] = norm
         self.finish_snapshot()
-        for name in names:
-            getattr(self, f'{name}_optimizer').step()
+        for optimizer in optimizers.values():
+            fast.step_adam(optimizer)
         return norms
 
     def _inputs(self, observation: Any) -> _Inputs:

@@ -121,6 +121,32 @@ def test_updates_are_torchs_own_but_for_rounding(product, monkeypatch, precision
                 value, rel=1e-4 if precision == 'float32' else 0.03, abs=1e-3)
 
 
+def test_a_step_is_adams_own(monkeypatch):
+    """Its numbers and its state bit by bit, by the rate of now, and what it left can be loaded."""
+    torch.manual_seed(0)
+    one = Actor(17, 6)
+    other = copy.deepcopy(one)
+    kinds = [torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+             for network in (one, other)]
+    for update in range(5):
+        if update == 3:     # As checkpoints do.
+            for optimizer in kinds:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+                optimizer.param_groups[0]['lr'] = 3e-4
+        for parameter, twin in zip(one.parameters(), other.parameters()):
+            parameter.grad = torch.randn_like(parameter)
+            twin.grad = parameter.grad.clone()
+        fast.step_adam(kinds[0])
+        kinds[1].step()
+    states = [optimizer.state_dict()['state'] for optimizer in kinds]
+    assert all(torch.equal(states[0][place][name], states[1][place][name])
+               for place in states[1] for name in ('step', 'exp_avg', 'exp_avg_sq'))
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+    # And it is not that step().
+    monkeypatch.setattr(kinds[0], 'step', None)
+    fast.step_adam(kinds[0])
+
+
 def test_a_unit_is_dead_over_the_whole_batch(monkeypatch):
     monkeypatch.setattr(fast, 'PART', 2)
     torch.manual_seed(0)
@@ -140,10 +166,18 @@ def test_single_images_see_the_weights_of_now_unless_they_are_fixed():
     assert np.array_equal(fixed(seen), first)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=0.01, fused=True)
     for parameter in encoder.parameters():
-        parameter.grad = torch.ones_like(parameter)
+        parameter.grad = torch.randn_like(parameter)
     optimizer.step()
-    assert not np.allclose(live(seen), first)
+    changed = live(seen)
+    assert not np.allclose(changed, first)
     assert np.array_equal(fixed(seen), first)
+    # Written past autograd's counts, and back by another tensor's memory.
+    kept = encoder.conv2.bias.data.clone()
+    encoder.conv2.bias.data.add_(0.1)
+    assert not np.array_equal(live(seen), changed)
+    encoder.conv2.bias.data = kept
+    assert np.array_equal(live(seen), changed)
+    assert np.array_equal(live(seen), changed)
     fast.enabled = False
     plain = Acting(actor, encoder)
     assert np.allclose(live(seen), plain(seen), rtol=1e-4, atol=1e-5)
