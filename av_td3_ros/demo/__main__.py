@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from av_td3_ros.demo.demo import Demo
         from av_td3_ros.demo.graph import DemoFailed
         from av_td3_ros.demo.processes import ChildDied
-        from av_td3_ros.demo.video import VideoError
+        from av_td3_ros.visualization.video import VideoError
         demo = Demo(options, line)
         reason = ''
         try:

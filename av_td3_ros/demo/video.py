@@ -15,15 +15,12 @@ import cv2
 import numpy as np
 
 from av_td3_ros.visualization.overlay import draw, Scene, View
+from av_td3_ros.visualization.video import Video, VideoError
 
 FRAMES_PER_SECOND = 10
 # Frames that may wait; those of 800x600 are 1.9 MB each.
 _WAITING = 160
 _NICENESS = 5
-
-
-class VideoError(RuntimeError):
-    """The video cannot be written; the message says why."""
 
 
 class _Frame(NamedTuple):
@@ -44,14 +41,10 @@ class VideoWriter:
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
-        self.written = self.dropped = self._missed = 0
+        self.dropped = self._missed = 0
         self._size = size
         cv2.setNumThreads(1)
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'),
-                                       float(FRAMES_PER_SECOND), size)
-        if not self._writer.isOpened():
-            raise VideoError(f'{path} cannot be written: this OpenCV has no MPEG-4 encoder, or '
-                             'the folder is not writable')
+        self._video = Video(path, float(FRAMES_PER_SECOND), size)
         self._queue: queue.Queue[_Frame | None] = queue.Queue(_WAITING)
         self._error: Exception | None = None
         self._aborted = False
@@ -66,6 +59,11 @@ class VideoWriter:
         except queue.Full:
             self.dropped += 1
             self._missed += 1
+
+    @property
+    def written(self) -> int:
+        """Frames that were encoded."""
+        return self._video.frames
 
     @property
     def waiting(self) -> int:
@@ -92,6 +90,8 @@ class VideoWriter:
             left = self.waiting
             self.abort(10.0)
             raise VideoError(f'{self.path}: {left} frames were not encoded within {timeout:g} s')
+        if isinstance(self._error, VideoError):
+            raise self._error
         if self._error is not None:
             raise VideoError(f'{self.path}: {self._error}') from self._error
 
@@ -116,11 +116,12 @@ class VideoWriter:
                 continue
             try:
                 for _ in range(frame.missed if last is not None else 0):
-                    self._writer.write(last)
-                    self.written += 1
+                    self._video.write(last)
                 last = draw(frame.picture, frame.view, frame.scene)
-                self._writer.write(last)
-                self.written += 1
+                self._video.write(last)
             except Exception as error:  # told by close(); the drive goes on
                 self._error = error
-        self._writer.release()
+        try:
+            self._video.close()
+        except VideoError as error:
+            self._error = self._error or error

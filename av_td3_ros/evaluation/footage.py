@@ -17,6 +17,7 @@ from av_td3_ros.evaluation.definitions import Decoder
 from av_td3_ros.evaluation.recording import Recording
 from av_td3_ros.evaluation.storage import BagError, Damaged
 from av_td3_ros.evaluation.topics import Selection
+from av_td3_ros.visualization.video import Video, VideoError
 
 _TO_BGR = {'bgra8': cv2.COLOR_BGRA2BGR, 'rgba8': cv2.COLOR_RGBA2BGR, 'rgb8': cv2.COLOR_RGB2BGR,
            'mono8': cv2.COLOR_GRAY2BGR, 'bgr8': None}
@@ -85,32 +86,32 @@ def write_video(path: Path, bags: Sequence[str | Path], selections: Sequence[Sel
     """
     Write every used picture with the commands drawn in, MPEG-4 in MP4; return their number.
 
-    Raises :class:`.BagError` where this OpenCV cannot encode it.
+    Raises :class:`.BagError` where it cannot be written whole.
     """
-    writer, size, count = None, (0, 0), 0
+    video, count = None, 0
     try:
         for which, recording in enumerate(recordings):
             with Bag(bags[which]) as bag:
                 footage = Footage(bag, selections[which])
                 for number in np.flatnonzero(recording.used).tolist():
                     frame = footage.picture(number)
-                    if writer is None:
+                    if video is None:
                         # MPEG-4 wants even sides; small pictures leave no room for the bars.
                         scale = max(1, round(480 / frame.shape[1]))
-                        size = (frame.shape[1] * scale // 2 * 2, frame.shape[0] * scale // 2 * 2)
-                        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'),
-                                                 _RATE, size)
-                        if not writer.isOpened():
-                            raise BagError('the video cannot be written: this OpenCV has no '
-                                           'MPEG-4 encoder')
-                    if (frame.shape[1], frame.shape[0]) != size:
-                        frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-                    writer.write(draw(frame, recording, number, which))
+                        video = Video(path, _RATE, (frame.shape[1] * scale // 2 * 2,
+                                                    frame.shape[0] * scale // 2 * 2))
+                    if (frame.shape[1], frame.shape[0]) != video.size:
+                        frame = cv2.resize(frame, video.size, interpolation=cv2.INTER_LINEAR)
+                    video.write(draw(frame, recording, number, which))
                     count += 1
                     progress()
+        if video is not None:
+            video.close()
+    except VideoError as error:
+        raise BagError(str(error)) from None
     finally:
-        if writer is not None:
-            writer.release()
+        if video is not None:
+            video.release()
     return count
 
 

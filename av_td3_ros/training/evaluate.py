@@ -33,7 +33,8 @@ from av_td3_ros.simulation.town import Town, town_path, TownError
 from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.training.configuration import full_config, read_run_settings
 from av_td3_ros.training.expert import Expert
-from av_td3_ros.training.film import Film, FilmError
+from av_td3_ros.training.film import Film
+from av_td3_ros.visualization.video import VideoError
 
 
 Watch = Callable[[int, Observation, 'np.ndarray | None', Mapping[str, Any]], None]
@@ -190,7 +191,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
                 film.add if film else lambda *moment: None)
     except (CheckpointError, SettingsError, TownError) as error:
         return str(error)
-    except FilmError as error:
+    except VideoError as error:
         complaint = str(error)
         if found is None:
             return complaint

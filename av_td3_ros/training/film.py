@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Mapping
 
-import cv2
 import numpy as np
 
 from av_td3_ros.driving.action import control_from_action
@@ -19,52 +18,40 @@ from av_td3_ros.driving.route import Route
 from av_td3_ros.simulation.env import TICK, TownEnv
 from av_td3_ros.visualization.annotated import annotate
 from av_td3_ros.visualization.overlay import points_ahead, Scene, View
-
-
-class FilmError(RuntimeError):
-    """The film cannot be written; the message says why."""
+from av_td3_ros.visualization.video import Video
 
 
 class Film:
     """
     Writes MPEG-4 in MP4, one frame a decision, in simulated time.
 
-    Raises :class:`FilmError` where it cannot be opened and, at the end of the context that it is
-    the manager of, where it has not all its frames: OpenCV does not say that a write failed. The
-    file is ended also where an error ends the evaluation.
+    Raises :class:`.VideoError` where it cannot be opened and, at the end of the context that it is
+    the manager of, where it has not all its frames. The file is ended also where an error ends the
+    evaluation.
     """
 
     def __init__(self, path: Path, env: TownEnv) -> None:
         env.render_mode = 'rgb_array'
-        self._env, self._path = env, path
+        self._env = env
         self._height = env.camera.settings.height // 2 * 2
         self._width = (env.camera.settings.width + self._height // 4) // 2 * 2
         self._rate = 1.0 / (TICK * env.settings.action.repeat)
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), self._rate,
-                                       (self._width, self._height))
-        if not self._writer.isOpened():
-            raise FilmError(f'{path} cannot be written: its folder is not there or not writable, '
-                            'the disk is full, or this OpenCV has no MPEG-4 encoder; name another '
-                            'file')
+        self._video = Video(path, self._rate, (self._width, self._height))
         inner, mount = env.camera.intrinsics, env.camera.settings
         self._view = View(*inner, mount.x, mount.y, mount.z)
         self._route: Route | None = None
         self._heights = np.zeros(0)
         self._control = Control()
-        self.frames = 0
 
     def __enter__(self) -> Film:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._writer.release()
-        if kind is None and self.frames:
-            found = _frames_in(self._path)
-            if found < self.frames:
-                raise FilmError(f'{self._path} cannot be shown: {found} of its {self.frames} '
-                                'frames were written; make room on the disk, or name a file on '
-                                'another one')
+        if kind is None:
+            self._video.close()
+        else:
+            self._video.release()
 
     def add(self, route: int, observation: Observation, action: np.ndarray | None,
             info: Mapping[str, Any]) -> None:
@@ -89,14 +76,4 @@ class Film:
             info['ending'] or f'{len(env.world.others.x)} other cars')
         frame = annotate(picture, 'rgb8', self._view, scene, observation['image'], None)
         for _ in range(1 if action is not None else round(self._rate)):
-            self._writer.write(frame[:self._height, :self._width])
-            self.frames += 1
-
-
-def _frames_in(path: Path) -> int:
-    """Return how many frames a film has by its own table, 0 where it is none."""
-    film = cv2.VideoCapture(str(path))
-    try:
-        return max(0, round(film.get(cv2.CAP_PROP_FRAME_COUNT)))
-    finally:
-        film.release()
+            self._video.write(frame[:self._height, :self._width])

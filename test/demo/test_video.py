@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The video of the demonstration holds what it was given."""
 
+import re
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from av_td3_ros.demo.video import FRAMES_PER_SECOND, VideoWriter
 from av_td3_ros.driving.frames import Control, Pose
 from av_td3_ros.visualization.overlay import Scene, View
+from av_td3_ros.visualization.video import VideoError
 
 VIEW = View(400.0, 400.0, 400.0, 300.0, 2.0, 0.0, 2.0)
 
@@ -41,3 +45,18 @@ def test_a_video_that_is_given_up_can_be_read(tmp_path):
     writer.abort(timeout=5.0)
     video = cv2.VideoCapture(str(path))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == writer.written <= 30
+
+
+def test_a_video_that_no_room_is_left_for_is_one_sentence(tmp_path):
+    path, rng = tmp_path / 'drive.mp4', np.random.default_rng(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        writer = VideoWriter(path, (160, 120))
+        for _ in range(30):
+            writer.add(rng.integers(0, 256, (120, 160, 4), dtype=np.uint8), VIEW, scene())
+        with pytest.raises(VideoError, match=rf'^{re.escape(str(path))} cannot be shown: \d+ of '
+                                             'its 30 frames were written'):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
