@@ -27,7 +27,7 @@ from launch_ros.actions import LifecycleNode, Node
 from av_td3_ros import launch_carla
 from av_td3_ros.resources import PACKAGE, share_directory
 from av_td3_ros.ros.compatibility import keep_on_this_host
-from av_td3_ros.ros.middleware import PROFILE_VARIABLES
+from av_td3_ros.ros.middleware import profiles_for_images
 from av_td3_ros.settings import read_parameter_file
 
 BOOLEANS = ['true', 'false']
@@ -173,15 +173,13 @@ def environment() -> list[Action]:
     Return actions that set what the middleware needs, where the user has not set it.
 
     Discovery stays on this host; set ``ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET`` for other hosts.
-    Fast DDS gets shared memory with room for images.
+    Fast DDS and Cyclone DDS get room for images.
     """
     settings = {'RCUTILS_COLORIZED_OUTPUT': os.environ.get('RCUTILS_COLORIZED_OUTPUT', '1')}
     if not any(name in os.environ for name in ('ROS_AUTOMATIC_DISCOVERY_RANGE',
                                                'ROS_LOCALHOST_ONLY')):
         keep_on_this_host(settings)
-    if not any(name in os.environ for name in PROFILE_VARIABLES):
-        settings.update(dict.fromkeys(PROFILE_VARIABLES,
-                                      str(share_directory() / 'config/fastdds.xml')))
+    settings.update(profiles_for_images(os.environ))
     return [SetEnvironmentVariable(name, setting) for name, setting in settings.items()]
 
 

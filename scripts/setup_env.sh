@@ -132,6 +132,7 @@ use_ros() {
   fi
   export FASTRTPS_DEFAULT_PROFILES_FILE="$ROOT/config/fastdds.xml"
   export FASTDDS_DEFAULT_PROFILES_FILE="$ROOT/config/fastdds.xml"
+  export CYCLONEDDS_URI="$ROOT/config/cyclonedds.xml"
 }
 
 check_machine

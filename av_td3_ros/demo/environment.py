@@ -11,9 +11,9 @@ import random
 import time
 from typing import Iterable
 
-from av_td3_ros.resources import PACKAGE, share_directory, shipped
+from av_td3_ros.resources import PACKAGE, share_directory
 from av_td3_ros.ros.compatibility import keep_on_this_host
-from av_td3_ros.ros.middleware import PROFILE_VARIABLES
+from av_td3_ros.ros.middleware import profiles_for_images
 
 # The discovery ports of higher domains lie where Linux gives ports to anyone.
 DOMAINS = range(1, 101)
@@ -39,17 +39,16 @@ def enter_private_domain(logs: Path) -> dict[str, str]:
     """
     Set this process's environment for a private domain, and return it for children.
 
-    Discovery stays on this host, Fast DDS gets the package's profile, and ROS writes its own logs
-    into ``logs``. ``AV_TD3_DOMAIN_ID`` names another domain than a random one.
+    Discovery stays on this host, the middleware gets the package's profile, and ROS writes its own
+    logs into ``logs``. ``AV_TD3_DOMAIN_ID`` names another domain than a random one.
     """
-    profile = str(shipped('config', 'fastdds.xml'))
     for name in ('ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER'):
         os.environ.pop(name, None)
     os.environ.update(
         ROS_DOMAIN_ID=os.environ.get('AV_TD3_DOMAIN_ID') or str(free_domain()),
         ROS_LOG_DIR=str(logs / 'ros'), RCUTILS_COLORIZED_OUTPUT='0',
         RCUTILS_LOGGING_USE_STDOUT='1',
-        PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1', **dict.fromkeys(PROFILE_VARIABLES, profile))
+        PYTHONUNBUFFERED='1', OMP_NUM_THREADS='1', **profiles_for_images({}))
     keep_on_this_host()
     environment = dict(os.environ)
     root = share_directory()

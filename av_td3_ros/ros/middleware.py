@@ -1,7 +1,10 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which of the package's Fast DDS profiles a process uses: with shared memory, or without.
+Which of the package's profiles for the middleware a process uses.
+
+Fast DDS and Cyclone DDS each have one with room for images, ``config/fastdds.xml`` and
+``config/cyclonedds.xml``. Fast DDS's uses shared memory, and has others without.
 
 Shared memory is what makes images quick, and it ties the processes of a host together: with Fast
 DDS (2.14 measured) the senders to one that was killed, and those to whom it was just sending, may
@@ -12,6 +15,7 @@ without the driving noticing stays out of it.
 from __future__ import annotations
 
 import os
+from typing import Mapping
 
 import rclpy.utilities
 
@@ -23,6 +27,17 @@ PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES
 
 _RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 _LOCALHOST = 'ROS_LOCALHOST_ONLY'   # obeyed by later distributions too, over the range
+
+
+def profiles_for_images(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name the profiles, for each middleware that has none yet."""
+    config = share_directory() / 'config'
+    settings = {}
+    for names, profile in ((PROFILE_VARIABLES, 'fastdds.xml'),
+                           (('CYCLONEDDS_URI',), 'cyclonedds.xml')):
+        if not any(name in environment for name in names):
+            settings.update(dict.fromkeys(names, str(config / profile)))
+    return settings
 
 
 def stay_out_of_shared_memory() -> None:

@@ -116,8 +116,8 @@ def _stream(name: str, stamps: Sequence[int], clock: Sequence[int], step: int, f
         if needed:
             yield Finding(ERROR, name, f'nothing came within {facts.seconds:g} s',
                           'look at the output of the bridge; is the simulation paused, or the '
-                          'image too large for the shared memory of the middleware '
-                          '(config/fastdds.xml)?')
+                          'image too large for what the middleware has room for '
+                          '(config/fastdds.xml, config/cyclonedds.xml)?')
         return
     if clock and abs(stamps[-1] - clock[-1]) > 10 * 1_000_000_000:
         yield Finding(ERROR, name, f'its stamp {stamps[-1] / 1e9:.3f} s is far from the '

@@ -27,7 +27,7 @@ from rclpy.node import Node
 
 from av_td3_ros.ros import qos
 from av_td3_ros.ros.compatibility import keep_on_this_host
-from av_td3_ros.ros.middleware import PROFILE_VARIABLES
+from av_td3_ros.ros.middleware import profiles_for_images
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,11 +109,12 @@ class Graph:
             ROS_DOMAIN_ID=str(self._domain.number), PYTHONUNBUFFERED='1',
             PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
             ROS_LOG_DIR=str(folder / 'log'), OMP_NUM_THREADS='1',
-            **dict.fromkeys(PROFILE_VARIABLES, str(ROOT / 'config' / 'fastdds.xml')))
+            **profiles_for_images({}))
         keep_on_this_host(self.environment)
         os.environ.update({
             key: self.environment[key] for key in self.environment
-            if key.startswith(('ROS_', 'FASTDDS_', 'FASTRTPS_')) and key != 'ROS_DOMAIN_ID'})
+            if key.startswith(('ROS_', 'FASTDDS_', 'FASTRTPS_', 'CYCLONEDDS_'))
+            and key != 'ROS_DOMAIN_ID'})
         self.processes: list[Process] = []
         self.context = Context()
         rclpy.init(context=self.context, domain_id=self._domain.number)

@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which Fast DDS profile a process takes that stays out of shared memory."""
+"""Which profile of the middleware a process takes, in and out of shared memory."""
 
 import os
 
@@ -8,7 +8,7 @@ import pytest
 
 from av_td3_ros.resources import share_directory
 from av_td3_ros.ros import middleware
-from av_td3_ros.ros.middleware import stay_out_of_shared_memory
+from av_td3_ros.ros.middleware import profiles_for_images, stay_out_of_shared_memory
 
 CONFIG = share_directory() / 'config'
 RANGE, LOCALHOST = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'
@@ -92,3 +92,14 @@ def test_another_middleware_keeps_its_range(environment):
     before = dict(os.environ)
     stay_out_of_shared_memory()
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize('own', [[], [FIRST], [SECOND], ['CYCLONEDDS_URI'],
+                                 [SECOND, 'CYCLONEDDS_URI']])
+def test_a_middleware_without_a_profile_gets_the_one_for_images(own):
+    fast = {} if {FIRST, SECOND} & set(own) else dict.fromkeys((FIRST, SECOND), 'fastdds.xml')
+    cyclone = {} if 'CYCLONEDDS_URI' in own else {'CYCLONEDDS_URI': 'cyclonedds.xml'}
+    given = profiles_for_images(dict.fromkeys(own, '/home/user/own.xml'))
+    assert given == {name: str(CONFIG / profile)
+                     for name, profile in {**fast, **cyclone}.items()}
+    assert all(os.path.isfile(path) for path in given.values())
