@@ -53,7 +53,7 @@ def filled(rows, image_shape, vector_dim, action_dim):
     return memory
 
 
-def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim):
+def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim, device='cpu'):
     """Return a call that makes so many updates of this package's agent."""
     torch.manual_seed(0)
     fast.keep_memory()      # as a learner has it
@@ -61,7 +61,7 @@ def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim):
     if encoder:
         config['networks'] = {'cnn': {'architecture': encoder}}
     agent = TD3Agent(state_dim, action_dim, 1.0, use_dict_buffer=bool(encoder), config=config,
-                     seed=0)
+                     seed=0, device=device)
 
     def run():
         for _ in range(updates):
@@ -69,7 +69,7 @@ def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim):
     return run
 
 
-def stable_baselines_model(rows, *, images):
+def stable_baselines_model(rows, *, images, device='cpu'):
     """Return Stable-Baselines3's TD3 with a memory of random transitions, None without it."""
     try:
         import gymnasium
@@ -94,7 +94,7 @@ def stable_baselines_model(rows, *, images):
         arguments.update(share_features_extractor=False,
                          features_extractor_kwargs={'cnn_output_dim': FEATURES})
     model = TD3('MultiInputPolicy' if images else 'MlpPolicy', Still(), buffer_size=rows,
-                policy_delay=2, policy_kwargs=arguments, device='cpu', seed=0)
+                policy_delay=2, policy_kwargs=arguments, device=device, seed=0)
     model.set_logger(Logger(folder=None, output_formats=[]))
     buffer, rng = model.replay_buffer, np.random.default_rng(0)
     for kept in (buffer.observations, buffer.next_observations):
@@ -108,9 +108,9 @@ def stable_baselines_model(rows, *, images):
     return model
 
 
-def stable_baselines(batch, updates, rows, *, images):
+def stable_baselines(batch, updates, rows, *, images, device='cpu'):
     """Return a call that makes so many updates of Stable-Baselines3's TD3, None without it."""
-    model = stable_baselines_model(rows, images=images)
+    model = stable_baselines_model(rows, images=images, device=device)
     return model and (lambda: model.train(gradient_steps=updates, batch_size=batch))
 
 
@@ -169,6 +169,8 @@ def parse_arguments(arguments=None):
     parser.add_argument('--updates', type=int, default=4, help='in a round of images, even')
     parser.add_argument('--rows', type=int, default=4000, help='transitions in the memories')
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'),
+                        help='of ours and of the other; the reference chooses its own')
     parser.add_argument('--reference', type=Path, help='a checkout of github.com/sfujim/TD3')
     return parser.parse_args(arguments)
 
@@ -178,23 +180,28 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     torch.set_num_threads(options.threads)
     updates = options.updates + options.updates % 2
-    result = {'machine': measuring.machine()}
+    result = {'machine': measuring.machine(), 'device': options.device}
+    if options.device == 'cuda':
+        result['gpu'] = torch.cuda.get_device_name()
     if 'images' in options.what:
         memory = filled(options.rows, (84, 84), VECTOR, ACTION)
         result['images'] = {}
         for batch in options.batch:
             sides = {f'ours_{precision}': ours(precision, batch, updates, memory,
                                                encoder=options.encoder,
-                                               state_dim=FEATURES + VECTOR, action_dim=ACTION)
+                                               state_dim=FEATURES + VECTOR, action_dim=ACTION,
+                                               device=options.device)
                      for precision in options.precision}
-            sides['sb3'] = stable_baselines(batch, updates, options.rows, images=True)
+            sides['sb3'] = stable_baselines(batch, updates, options.rows, images=True,
+                                            device=options.device)
             result['images'][f'batch_{batch}'] = figures(sides, updates, options.rounds,
                                                          options.threads)
     if 'flat' in options.what:
         memory, many = filled(options.rows, None, FLAT_STATE, FLAT_ACTION), 10 * updates
         sides = {'ours': ours('float32', 256, many, memory, encoder=None, state_dim=FLAT_STATE,
-                              action_dim=FLAT_ACTION),
-                 'sb3': stable_baselines(256, many, options.rows, images=False)}
+                              action_dim=FLAT_ACTION, device=options.device),
+                 'sb3': stable_baselines(256, many, options.rows, images=False,
+                                         device=options.device)}
         if options.reference:
             sides['reference'] = reference(options.reference, 256, many, options.rows)
         result['flat'] = figures(sides, many, options.rounds, options.threads)

@@ -107,6 +107,8 @@ def contents(agent: TD3Agent, *, replay: Any = None, exploration: Any = None,
     """
     Return the dictionary that a checkpoint is, with the agent's own tensors, not copies.
 
+    Those of another device are copied to the processor: the file is loaded anywhere.
+
     ``<part>`` is actor, critic, actor_cnn or critic_cnn: ``<part>_state_dict``,
     ``<part>_target_state_dict``, ``<part>_optimizer_state_dict`` (None for encoders that the agent
     does not have); ``total_it``; ``config``; ``use_dict_buffer``; the hyper-parameters;
@@ -126,7 +128,7 @@ def contents(agent: TD3Agent, *, replay: Any = None, exploration: Any = None,
         for key, owner in ((f'{part}_state_dict', network),
                            (f'{part}_target_state_dict', getattr(agent, f'{part}_target')),
                            (f'{part}_optimizer_state_dict', getattr(agent, f'{part}_optimizer'))):
-            content[key] = None if network is None else owner.state_dict()
+            content[key] = None if network is None else _on_processor(owner.state_dict())
     content['random_states'] = random_states.collect(agent)
     for name, value in (('replay', replay), ('exploration', exploration), ('extra', extra)):
         content[name] = None if value is None else portable(
@@ -230,6 +232,14 @@ def _hand_over(taker: Any, state: Any, warnings: list[str]) -> Callable[[], None
     before = taker.state_dict() if hasattr(taker, 'state_dict') else None
     warnings.extend(getattr(taker.load_state_dict(state), 'reasons', ()))
     return (lambda: None) if before is None else (lambda: taker.load_state_dict(before))
+
+
+def _on_processor(item: Any) -> Any:
+    if isinstance(item, torch.Tensor):
+        return item.cpu()
+    if isinstance(item, Mapping):
+        return {key: _on_processor(value) for key, value in item.items()}
+    return [_on_processor(value) for value in item] if isinstance(item, list) else item
 
 
 def portable(value: Any, where: str) -> Any:

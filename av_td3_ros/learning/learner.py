@@ -18,7 +18,7 @@ from av_td3_ros.learning.policy_file import is_policy_file, start_from_policy
 from av_td3_ros.learning.replay import Batch, ReplayMemory
 from av_td3_ros.learning.settings import AlgorithmSettings, NetworkSettings
 from av_td3_ros.learning.td3 import TD3Agent
-from av_td3_ros.settings import section, setting
+from av_td3_ros.settings import section, setting, SettingsError
 
 IMAGE_FEATURES = 512
 VECTOR_SIZE = 23
@@ -36,6 +36,10 @@ class TrainingSettings:
     threads: int = setting(
         0, "torch's threads; 0 leaves torch's own choice. Runs are repeatable bit by bit for one "
         'number of threads', ge=0, le=256)
+    device: str = setting(
+        'cpu', "where the networks learn and, in train, act: the processor, or torch's first GPU "
+        '(CUDA_VISIBLE_DEVICES chooses). On a GPU runs are not repeatable bit by bit',
+        choices=('cpu', 'cuda'))
     plain: bool = setting(
         False, "do everything torch's usual way, on whole batches: slower, for comparisons. It "
         'holds for the process: of several learners in one, as the last one made says')
@@ -82,7 +86,8 @@ class Learner:
     weights.
 
     ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
-    replay memory on disk, None keeps it in memory. :attr:`observer` may be set.
+    replay memory on disk, None keeps it in memory. :attr:`observer` may be set. Raises
+    SettingsError where there is no such device.
     """
 
     observer: Observer | None = None
@@ -97,10 +102,16 @@ class Learner:
         fast.enabled = not settings.training.plain
         if fast.enabled:
             fast.keep_memory()
+        device = settings.training.device
+        if device == 'cuda' and not torch.cuda.is_available():
+            raise SettingsError(
+                f'training.device is cuda, but torch {torch.__version__} finds no GPU here: set '
+                'it to cpu, or install the driver of the GPU and a torch with CUDA')
         torch.manual_seed(algorithm.seed)
         self.agent = TD3Agent(
             state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,
-            config=config, other_sections=other_sections, seed=algorithm.seed)
+            config=config, other_sections=other_sections, seed=algorithm.seed,
+            device=device)
         self.replay = ReplayMemory(
             algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
             n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,

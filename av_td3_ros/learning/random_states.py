@@ -43,7 +43,7 @@ def check(agent: TD3Agent, states: Mapping[str, Any]) -> Callable[[], None]:
     try:
         _require_small(states)
         agent_state = states['agent'].clone()
-        torch.Generator(agent.device).set_state(agent_state)
+        torch.Generator().set_state(agent_state)
         key = 'torch'
         torch_state = states['torch'].clone()
         torch.Generator().set_state(torch_state)

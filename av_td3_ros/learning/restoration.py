@@ -281,7 +281,7 @@ def _check_optimizer(plan: Restoration, agent: TD3Agent, content: Mapping[str, A
         for parameter, entry in moments.items():
             own_entry = before.get(parameter) or {
                 name: torch.empty_like(parameter) for name in _ADAM[1:]}
-            own_entry['step'] = entry['step'].clone()
+            own_entry['step'] = entry['step'].to(parameter.device, copy=True)
             for name in _ADAM[1:]:
                 own_entry[name].copy_(entry[name])
             optimizer.state[parameter] = {name: own_entry[name] for name in _ADAM}

@@ -102,7 +102,9 @@ class TD3Agent:
                     network.parameters(), lr=self.settings.learning_rate(name), fused=True)
             setattr(self, f'{name}_target', target)
             setattr(self, f'{name}_optimizer', optimizer)
-        self.rng = torch.Generator(self.device)
+        # On the processor wherever the networks are: its state goes into checkpoints, which are
+        # loaded on other devices too.
+        self.rng = torch.Generator()
         self.rng.manual_seed(torch.initial_seed() if seed is None else seed)
         self._acting = Acting(self.actor, self.actor_cnn)
         self._before_change: Callable[[], None] | None = None
@@ -176,7 +178,8 @@ class TD3Agent:
         now, then = self._inputs(batch.observation), self._inputs(batch.next_observation)
         action = batch.action.to(self.device)
         if noise is None:
-            noise = torch.randn(action.shape, generator=self.rng, device=self.device)
+            noise = torch.randn(action.shape, generator=self.rng)
+        noise = noise.to(self.device)
         try:
             report = self._update_critic(batch, now, then, action, noise)
             self.total_it += 1
@@ -233,6 +236,7 @@ class TD3Agent:
                 if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
                     # TD3+BC (Fujimoto and Gu, 2021), on the demonstrations among the batch.
                     distance = (action.float() - taken).square().mean(dim=1)
+                    demonstrated = demonstrated.to(self.device)
                     apart = (distance * demonstrated).sum() / demonstrated.sum().clamp(min=1)
                     loss = loss / q1.detach().float().abs().mean() + self.imitation * apart
                     report['imitation_loss'] = apart.item()

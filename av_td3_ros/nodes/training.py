@@ -61,6 +61,8 @@ class TrainingNode(Endpoints, Node):
             self._learner = Learner(
                 s.learner, self._config({}), other_sections=OTHER_SECTIONS,
                 replay_directory=self._root / 'replay')
+        except SettingsError:
+            raise
         except (CheckpointError, ReplayError, MemoryError, OSError, ValueError) as error:
             raise SettingsError(f'checkpoint_dir {s.checkpoint_dir}: {error}') from None
         self._saver = BackgroundSaver(self._folder)
