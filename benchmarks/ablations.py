@@ -6,8 +6,8 @@ Takes each choice of config/training.yaml back, one at a time, and trains with w
 
 Runs ``train`` once for each variant and seed, one after the other, and prints what its last
 evaluation found (routes of a town that is never trained on), one JSON object a line, and a table
-at the end. A run that is there already is not made anew, one that was stopped goes on, so that a
-long table can be made in parts.
+in Markdown at the end. A run that is there already is not made anew, one that was stopped goes on,
+so that a long table can be made in parts; ``--finished`` makes none and tells what is there.
 
     benchmarks/ablations.py --out runs/ablations --steps 12000 --seeds 1 2 3
 """
@@ -45,6 +45,7 @@ def parse_arguments():
     parser.add_argument('--seeds', type=int, nargs='+', default=[1])
     parser.add_argument('--only', nargs='+', default=list(VARIANTS), choices=list(VARIANTS),
                         metavar='VARIANT', help=f'some of: {", ".join(VARIANTS)}')
+    parser.add_argument('--finished', action='store_true', help='train nothing')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                         help='a setting of every run, as in train')
     return parser.parse_args()
@@ -86,15 +87,26 @@ def main():
     found = []
     for seed in arguments.seeds:
         for variant in arguments.only:
+            if arguments.finished and not _finished(
+                    folder(out, variant, seed) / 'evaluations.jsonl', arguments.steps):
+                continue
             found.append(measure(out, variant, seed, arguments.steps, arguments.set))
             print(json.dumps(found[-1]), flush=True)
-    print(f'{"variant":34} {"seed":>4} {"completion":>16} {"success":>14} {"cpu min":>8}',
-          file=sys.stderr)
-    for row in found:
-        print(f'{row["variant"]:34} {row["seed"]:4} '
-              f'{100 * row["completion"]:8.1f} +- {100 * row["completion_interval"]:4.1f} '
-              f'{100 * row["success"]:6.0f} +- {100 * row["success_interval"]:4.0f} '
-              f'{row["cpu_minutes"]:8.1f}', file=sys.stderr)
+    print('\n'.join(table(found)), file=sys.stderr)
+
+
+def table(found):
+    """Return lines of Markdown: for each variant the figures by seed."""
+    lines = ['| what is different | seeds | completion, % | success, % | mean speed, m/s |',
+             '|---|---|---|---|---|']
+    for variant in VARIANTS:
+        rows = [row for row in found if row['variant'] == variant]
+        if rows:
+            cells = [', '.join(f'{scale * row[name]:{form}}' for row in rows)
+                     for name, scale, form in (('seed', 1, 'd'), ('completion', 100, '.3g'),
+                                               ('success', 100, '.0f'), ('mean_speed', 1, '.1f'))]
+            lines.append(f"| {' | '.join([variant, *cells])} |")
+    return lines
 
 
 if __name__ == '__main__':
