@@ -284,12 +284,15 @@ class TD3Agent:
 
     def _inputs(self, observation: Any) -> _Inputs:
         if not self.use_dict_buffer:
-            return _Inputs(None, observation.to(self.device))
+            return _Inputs(None, observation.to(self.device), torch.float32)
         image = observation['image'].to(self.device)
         shift = self.settings.algorithm.random_shift
         if shift:
             image = random_shift(image, shift, self.rng)
-        return _Inputs(image, observation['vector'].to(self.device))
+        # In the convolutions' own type, which autocast would make of it for each encoder anew.
+        narrow = fast.enabled and self.settings.algorithm.precision == 'bfloat16'
+        return _Inputs(image, observation['vector'].to(self.device),
+                       torch.bfloat16 if narrow else torch.float32)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         if self.settings.algorithm.precision == 'float32':
@@ -322,8 +325,9 @@ class TD3Agent:
 class _Inputs:
     """Observations on their way into several encoders: scaled once for each input range."""
 
-    def __init__(self, image: torch.Tensor | None, vector: torch.Tensor) -> None:
-        self._image, self._vector = image, vector
+    def __init__(self, image: torch.Tensor | None, vector: torch.Tensor, dtype: torch.dtype
+                 ) -> None:
+        self._image, self._vector, self._dtype = image, vector, dtype
         self._scaled: dict[tuple[float, float], torch.Tensor] = {}
 
     def state(self, encoder: Encoder | None) -> torch.Tensor:
@@ -332,10 +336,8 @@ class _Inputs:
             return self._vector
         scaled = self._scaled.get(encoder.input_range)
         if scaled is None:
-            # In the convolutions' own type, which autocast would make of it for each encoder anew.
-            narrow = fast.enabled and torch.is_autocast_enabled(self._image.device.type)
             scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last),
-                                   torch.bfloat16 if narrow else torch.float32)
+                                   self._dtype)
             self._scaled[encoder.input_range] = scaled
         return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from av_td3_ros.learning import fast
 from av_td3_ros.learning.learner import Learner, LearnerSettings, TrainingSettings
 from av_td3_ros.learning.policy import export_policy, Policy
 from av_td3_ros.learning.replay import Batch
@@ -46,6 +47,24 @@ def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path):
 def test_what_is_drawn_does_not_depend_on_the_device():
     """So that a checkpoint's random states are any device's."""
     assert make('cpu').rng.device.type == 'cpu'
+
+
+@pytest.mark.parametrize('algorithm', [{}, {'random_shift': 4}, {'imitation': 2.0}])
+def test_whatever_an_update_takes_part_of_is_on_the_networks_device(monkeypatch, algorithm):
+    """
+    On torch's device without numbers, which any machine has.
+
+    It refuses tensors of two devices as a GPU does; what is asked of its numbers is made up.
+    """
+    ask = torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, 'item',
+                        lambda tensor: 1.0 if tensor.is_meta else ask(tensor))
+    monkeypatch.setattr(fast, 'step_adam', lambda optimizer: None)
+    agent = make('meta', **algorithm)
+    for _ in range(2):
+        report = agent.update(batch(), demonstrated=torch.arange(16) % 2 == 0)
+    assert agent.total_it == 2 and {'critic_loss', 'actor_loss'} <= report.keys()
+    assert ('imitation_loss' in report) == ('imitation' in algorithm)
 
 
 @needs_gpu
