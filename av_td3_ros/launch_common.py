@@ -278,12 +278,14 @@ def _node(context: LaunchContext, kind: type, *, name: str, namespace: str,
           parameters: dict[str, Any], needed: bool = False, **options: Any) -> Action:
     """Return a node with the parameters of params_file; one that is ``needed`` ends the launch."""
     use_sim_time = value(context, 'use_sim_time') == 'true'
-    logger = '.'.join([*filter(None, namespace.split('/')), name])
+    path = [*filter(None, namespace.split('/')), name]
     if needed:
         options['on_exit'] = [OpaqueFunction(function=_end, args=[f'{name} has ended'])]
     return kind(
         package=PACKAGE, name=name, namespace=namespace, output='screen', emulate_tty=True,
         parameters=[str(Path(value(context, 'params_file')).expanduser()),
                     {'use_sim_time': use_sim_time, **parameters}],
-        ros_arguments=['--log-level', f"{logger}:={value(context, 'log_level')}"],
+        # The enclave is that of config/sros2/policies.xml, and means nothing without security.
+        ros_arguments=['--log-level', f"{'.'.join(path)}:={value(context, 'log_level')}",
+                       '--enclave', '/' + '/'.join(path)],
         **options)

@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 POLICIES = Path(__file__).resolve().parents[2] / 'config' / 'sros2' / 'policies.xml'
 NODES = {'/carla_ros_bridge': ('simulator', {**CAMERA}),
          f'{EGO}/av_td3_policy': ('policy', {'training': True}),
-         TRAINER: ('training', {**LEARNER}),
+         # As it is launched.
+         TRAINER: ('training', {**LEARNER, 'use_sim_time': True}),
          f'{EGO}/av_td3_guard': ('guard', {}),
          f'{EGO}/av_td3_visualization': ('visualization', {})}
 KINDS = ('publish', 'subscribe', 'reply', 'request')
