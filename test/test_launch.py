@@ -13,6 +13,7 @@ from pathlib import Path
 import shutil
 import subprocess
 import tempfile
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 import yaml
@@ -237,6 +238,20 @@ def test_one_vehicle_has_the_bridges_own_names():
     assert set(started) == {'/av_td3_trainer', '/carla_ros_bridge',
                             '/carla/ego_vehicle/av_td3_policy', '/carla/ego_vehicle/av_td3_guard'}
     assert not any(started.values())
+
+
+@pytest.mark.parametrize('count', ['1', '2'])
+def test_each_node_is_in_the_enclave_of_its_name(count):
+    context, actions = graph('training.launch.py', vehicles=count, visualize='true')
+    full_names(context, actions)
+    given = {}
+    for action in actions:
+        words = [''.join(getattr(part, 'text', '') for part in word) for word in action.cmd]
+        given[action.node_name] = words[words.index('--enclave') + 1]
+    assert given == {name: name for name in given}
+    if count == '1':
+        policies = ElementTree.parse(ROOT / 'config' / 'sros2' / 'policies.xml')
+        assert set(given) == {enclave.get('path') for enclave in policies.iter('enclave')}
 
 
 @pytest.mark.parametrize('given, said', [

@@ -95,17 +95,17 @@ def test_nobody_else_may_command_or_override():
         assert {name for name in rights if topic in rights[name]['publish']} == who
 
 
-def test_where_security_is_enforced_no_node_starts_without_it(tmp_path):
+@pytest.mark.parametrize('enclave, said', [('/nobody', 'SECURITY'), ('/', 'error creating node')])
+def test_where_security_is_enforced_no_node_starts_without_it(tmp_path, enclave, said):
     """
-    A node without keys does not start.
+    A node without an enclave, or with one that holds no keys, does not start.
 
-    Where the middleware has security, its enclave is missed; where it was built without, as the
-    wheels are, that is said.
+    Nor does it with a middleware that was built without security, as the wheels are.
     """
     (tmp_path / 'enclaves').mkdir()
     process = subprocess.run(
-        [sys.executable, '-m', 'av_td3_ros.nodes.guard'], capture_output=True, text=True,
-        timeout=60, cwd=POLICIES.parents[2], env={
+        [sys.executable, '-m', 'av_td3_ros.nodes.guard', '--ros-args', '--enclave', enclave],
+        capture_output=True, text=True, timeout=60, cwd=POLICIES.parents[2], env={
             **os.environ, 'ROS_SECURITY_ENABLE': 'true',
             'ROS_SECURITY_STRATEGY': 'Enforce', 'ROS_SECURITY_KEYSTORE': str(tmp_path)})
-    assert process.returncode != 0 and 'SECURITY' in process.stderr
+    assert process.returncode != 0 and said in process.stderr
