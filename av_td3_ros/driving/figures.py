@@ -17,13 +17,14 @@ def episode_figures(record: Mapping[str, Any], room: str = 'episode') -> dict[st
 
     ``record`` holds ``ending`` and what is known of: ``return``, ``completion`` in [0, 1],
     ``steps``, ``duration`` in s, ``mean_speed`` in m/s, ``left_road`` (a wheel was off the road at
-    some time), and the sum of each reward term, by its name. Its ``ROOM/success`` is 1 for an
+    some time; where it is not there, any ``edge``, which begins ``episode.edge_margin`` before
+    that, counts), and the sum of each reward term, by its name. Its ``ROOM/success`` is 1 for an
     arrival by road alone; ``terms/`` stands before the terms, in their SI units, ``ROOM_terms/``
     where the room is another one.
     """
     ending = str(getattr(record['ending'], 'value', record['ending']))
-    left = bool(record.get('left_road', False)) or ending == 'off_road' \
-        or float(record.get('edge', 0.0)) > 0.0
+    left = ending == 'off_road' or bool(
+        record.get('left_road', float(record.get('edge', 0.0)) > 0.0))
     figures = {f'{room}/{name}': float(record[name]) for name in _FIGURES if name in record}
     figures[f'{room}/success'] = float(ending == 'arrival' and not left)
     figures[f'{room}/collision'] = float(ending == 'collision')

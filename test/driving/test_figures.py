@@ -29,3 +29,6 @@ def test_success_is_arrival_by_road():
         figures = episode_figures(record)
         assert figures['episode/success'] == 0.0
         assert figures['episode/off_road'] == float(record['ending'] != 'collision')
+    # Near the edge is not over it, where it is known.
+    assert episode_figures({'ending': 'arrival', 'left_road': False, 'edge': 0.1})[
+        'episode/success'] == 1.0
