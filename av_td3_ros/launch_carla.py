@@ -41,7 +41,7 @@ def arguments() -> list[Action]:
         DeclareLaunchArgument(
             'objects_file', default_value=str(DEFAULT_OBJECTS),
             description='Vehicle and sensors to spawn in CARLA, for simulator:=carla, as '
-                        'carla_spawn_objects reads it; empty spawns nothing.'),
+                        "carla_spawn_objects reads it; 'none' spawns nothing."),
     ]
 
 

@@ -153,6 +153,12 @@ def value(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name).perform(context))
 
 
+def value_or_none(context: LaunchContext, name: str) -> str:
+    """Return the value of an argument, empty for 'none': ``ros2 launch`` takes no empty one."""
+    given = value(context, name)
+    return '' if given == 'none' else given
+
+
 def require_file(context: LaunchContext, name: str, what: str) -> None:
     """Raise RuntimeError with one sentence unless the argument ``name`` names a file."""
     path = Path(value(context, name)).expanduser()
@@ -213,7 +219,7 @@ def carla(context: LaunchContext) -> list[Action]:
     if not port.isdigit():
         raise RuntimeError(f'carla_port:={port} should be a number.')
     actions = launch_carla.bridge(role, host, port, value(context, 'town'))
-    if value(context, 'objects_file'):
+    if value_or_none(context, 'objects_file'):
         require_file(context, 'objects_file', 'a file of objects for carla_spawn_objects')
         objects = Path(value(context, 'objects_file')).expanduser().absolute()
         actions += launch_carla.spawner(objects, role)

@@ -22,7 +22,7 @@ def generate_launch_description():
                         '/carla/<role_name>/shadow/vehicle_control_cmd, never to a vehicle.'),
         DeclareLaunchArgument(
             'out', default_value='replay_report',
-            description='Folder of the new report, as evaluate_bag writes it; empty for none.'),
+            description="Folder of the new report, as evaluate_bag writes it; 'none' for none."),
         DeclareLaunchArgument(
             'force', default_value='false', choices=common.BOOLEANS,
             description='Whether to replace an earlier report.'),
@@ -53,7 +53,7 @@ def graph(context):
         rate = float(common.value(context, 'rate'))
     except ValueError:
         raise RuntimeError(f'rate:={common.value(context, "rate")} should be a number.') from None
-    out = common.value(context, 'out')
+    out = common.value_or_none(context, 'out')
     folder = Path(out).expanduser()
     if out and common.value(context, 'force') == 'false' and folder.is_dir() \
             and any(folder.iterdir()):

@@ -176,8 +176,9 @@ def test_without_carla_notes_say_what_is_expected(name):
     assert 'av_td3_ros/simulator_node' not in started
 
 
-def test_nothing_is_spawned_without_objects(carla_packages):
-    started = names(graph(FILES[0], simulator='carla', objects_file='')[1])
+@pytest.mark.parametrize('objects', ['', 'none'])
+def test_nothing_is_spawned_without_objects(carla_packages, objects):
+    started = names(graph(FILES[0], simulator='carla', objects_file=objects)[1])
     assert 'carla_spawn_objects/carla_spawn_objects' not in started
 
 
@@ -276,6 +277,11 @@ def test_a_bag_takes_the_simulators_place(tmp_path, carla_packages, simulator):
     assert (player['rate'], player['role_name']) == (0.5, 'hero')
     assert player['wait_for_commands'] is True and player['start_paused'] is False
     assert player['checkpoint'] == policy['checkpoint'] == str(ROOT / 'models' / 'policy.pth')
+
+
+def test_a_replay_without_a_report(tmp_path):
+    _, (_, player) = graph('replay.launch.py', bag=str(tmp_path), out='none')
+    assert parameters(player)['out'] == ''
 
 
 def parameters(action):
