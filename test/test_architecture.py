@@ -5,8 +5,8 @@ The rooms keep apart: who may import whom, and who may know ROS, a network or CA
 
     nodes -> {ros, evaluation, visualization}; simulation -> driving;
     ros -> {driving, learning, simulation, setup_check};
-    evaluation -> {driving, learning}; visualization -> {driving, learning};
-    training -> {driving, learning, simulation}
+    evaluation -> {driving, learning, visualization}; visualization -> {driving, learning};
+    training -> {driving, learning, simulation, evaluation, visualization}
 """
 
 import ast
@@ -26,7 +26,7 @@ ARROWS = {
     'driving': set(),
     'learning': set(),
     'simulation': {'driving'},
-    'evaluation': {'driving', 'learning'},
+    'evaluation': {'driving', 'learning', 'visualization'},
     'training': {'driving', 'learning', 'simulation', 'evaluation', 'visualization'},
     'setup_check': set(),
     'visualization': {'driving', 'learning'},
