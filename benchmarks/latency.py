@@ -6,7 +6,7 @@ Times image published to command received, beside the same node written plainly;
 
 One process publishes odometry and 800x600 bgra8 pictures at 20 Hz and hears the commands; another
 is policy_node with config/fastdds.xml (``ours``), or plain_node.py: rclpy's defaults, cv_bridge,
-Fast DDS's default profile. ``learning`` is ours with training_node making updates without a pause.
+Fast DDS's default profile; with ``RMW_IMPLEMENTATION=rmw_cyclonedds_cpp`` Cyclone DDS's instead. ``learning`` is ours with training_node making updates without a pause.
 The sides take turns, with new processes for each round: some 20 s for each side and round, told on
 standard error. ``lost`` are pictures without a command; a round that fails is told, and counted
 in ``failed``.
@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 
 from av_td3_ros.demo.environment import free_domain  # noqa: E402
 from av_td3_ros.demo.processes import ChildDied, Children  # noqa: E402
-from av_td3_ros.ros.middleware import PROFILE_VARIABLES  # noqa: E402
+from av_td3_ros.ros.middleware import profiles_for_images  # noqa: E402
 
 EGO = '/carla/ego_vehicle'
 POLICY = ROOT / 'models' / 'policy.pth'
@@ -113,12 +113,13 @@ def measure(side, options, replay, domain=None):
     """Return what :func:`drive` printed beside one kind of node, in a ROS domain of its own."""
     environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
                    'ROS_DOMAIN_ID': str(domain or free_domain()),
-                   'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
+                   'RMW_IMPLEMENTATION': (os.environ.get('RMW_IMPLEMENTATION')
+                                          or 'rmw_fastrtps_cpp'),
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
-    for name in PROFILE_VARIABLES:
+    for name, profile in profiles_for_images({}).items():
         environment.pop(name, None)
         if side != 'plain':
-            environment[name] = str(ROOT / 'config' / 'fastdds.xml')
+            environment[name] = profile
     python = [sys.executable]
     with tempfile.TemporaryDirectory() as folder, \
             Children({**environment, 'ROS_LOG_DIR': folder}, Path(folder)) as children:
