@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Drive: simulator, policy from a checkpoint, and guard; with learn:=true a learner too."""
+"""Drive: simulator, policy from a checkpoint, guard; with learn:=true a training node too."""
 
 from pathlib import Path
 
@@ -17,7 +17,9 @@ def generate_launch_description():
             description='Checkpoint to drive with.'),
         DeclareLaunchArgument(
             'learn', default_value='false', choices=common.BOOLEANS,
-            description='Whether a training node learns from what the policy meets.'),
+            description='Whether to start a training node with that checkpoint beside, for the '
+                        'services save_checkpoint and load_checkpoint; while driving a route that '
+                        'is given, nothing is sent to it that it could learn from.'),
     ], graph)
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from av_td3_ros.driving.guard import GuardSettings  # noqa: E402
 from av_td3_ros.nodes.player_settings import PlayerSettings  # noqa: E402
 from av_td3_ros.nodes.policy_settings import PolicySettings  # noqa: E402
+from av_td3_ros.nodes.recorder import RecorderSettings  # noqa: E402
 from av_td3_ros.nodes.simulator import SimulatorSettings  # noqa: E402
 from av_td3_ros.nodes.training_settings import TrainingNodeSettings  # noqa: E402
 from av_td3_ros.nodes.visualization_settings import VisualizationSettings  # noqa: E402
@@ -47,7 +48,7 @@ HEAD = """\
 POLICY, TRAINER = '/**/av_td3_policy', '/av_td3_trainer'
 SIMULATOR, GUARD, TRAIN = '/carla_ros_bridge', '/**/av_td3_guard', '/**/av_td3_train'
 VISUALIZATION = '/**/av_td3_visualization'
-PLAYER = '/av_td3_player'
+PLAYER, RECORDER = '/av_td3_player', '/av_td3_recorder'
 NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
     POLICY: ('drives the vehicle with the policy', PolicySettings, ()),
     TRAINER: ('learns from the experience', TrainingNodeSettings, ()),
@@ -56,6 +57,8 @@ NODES: dict[str, tuple[str, type, tuple[str, ...]]] = {
     VISUALIZATION: ('draws what the policy sees, for visualize:=true', VisualizationSettings, ()),
     PLAYER: ('sends a bag to a policy node in shadow mode, and judges its answers',
              PlayerSettings, ()),
+    RECORDER: ('writes topics to a bag, where there is no ros2 bag',
+               RecorderSettings, ()),
     TRAIN: ('training without ROS (executable train), beside what the nodes above have',
             RunSettings, ('simulation', 'curriculum', 'demonstrations', 'evaluation')),
 }

@@ -27,11 +27,11 @@ HEAD = """\
 
 Written by `scripts/generate_parameters.py` from the declarations in the code. The same as
 parameter files: [config/training.yaml](../config/training.yaml),
-[config/driving.yaml](../config/driving.yaml) and [config/replay.yaml](../config/replay.yaml);
-where these differ from the declared default, it says so. All are read-only while a node runs,
-except those marked *live*, which `ros2 param set` changes. A value of a wrong type or out of
-range is refused with one sentence, at the start and by `ros2 param set`; so is a name that does
-not exist in a `params_file`.
+[config/driving.yaml](../config/driving.yaml) and [config/replay.yaml](../config/replay.yaml),
+which have all but the recorder's; where these differ from the declared default, it says so. All
+are read-only while a node runs, except those marked *live*, which `ros2 param set` changes. A
+value of a wrong type or out of range is refused with one sentence, at the start and by
+`ros2 param set`; so is a name that does not exist in a `params_file`.
 """
 
 
