@@ -13,8 +13,8 @@ simulation went on meanwhile, for where it did not, nothing moves and nothing is
 - A driver that was itself held up (a busy machine, SIGSTOP) has its inputs in a queue: a poll that
   comes late leaves what is overdue to the next one.
 
-What is judged by stamps alone: a picture that stays the same to the bit while the car covers
-ground, whatever its stamps; a clock that runs backwards or jumps ahead.
+What is judged by stamps alone: a picture that stays the same, at a grid of its pixels, while the
+car covers ground, whatever its stamps; a clock that runs backwards or jumps ahead.
 
 A fault stays until every input is well and ``good_inputs`` pictures in a row came with it so.
 Times are s of the steady clock, stamps ns of simulation time.
