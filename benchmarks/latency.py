@@ -6,10 +6,10 @@ Times image published to command received, beside the same node written plainly;
 
 One process publishes odometry and 800x600 bgra8 pictures at 20 Hz and hears the commands; another
 is policy_node with config/fastdds.xml (``ours``), or plain_node.py: rclpy's defaults, cv_bridge,
-Fast DDS's default profile; with ``RMW_IMPLEMENTATION=rmw_cyclonedds_cpp`` Cyclone DDS's instead. ``learning`` is ours with training_node making updates without a pause.
-The sides take turns, with new processes for each round: some 20 s for each side and round, told on
-standard error. ``lost`` are pictures without a command; a round that fails is told, and counted
-in ``failed``.
+Fast DDS's default profile; with ``RMW_IMPLEMENTATION=rmw_cyclonedds_cpp`` Cyclone DDS's instead.
+``learning`` is ours with training_node making updates without a pause. The sides take turns, with
+new processes for each round: some 20 s for each side and round, told on standard error. ``lost``
+are pictures without a command; a round that fails is told, and counted in ``failed``.
 """
 
 from __future__ import annotations
