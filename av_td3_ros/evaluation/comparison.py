@@ -50,18 +50,19 @@ def autocorrelation_time(parts: Sequence[np.ndarray]) -> float:
     return max(float(times[enough[0]] if len(enough) else times[longest // 5]), 1.0)
 
 
-def block_means(values: np.ndarray, parts: Sequence[slice]) -> tuple[np.ndarray, int]:
+def block_means(values: np.ndarray, parts: Sequence[slice]) -> tuple[np.ndarray, int, float]:
     """
-    Return the means of blocks of values (N, Q) and their length; no block crosses a stretch.
+    Return the means of blocks of values (N, Q), their length, and how much too short they are.
 
-    A block is at least four autocorrelation times long, of the quantity with the longest, but not
-    so long that fewer than ten are left.
+    No block crosses a stretch. A block is at least four autocorrelation times long, of the
+    quantity with the longest, but not so long that fewer than ten are left: the last of what is
+    returned is then more than 1, what is wanted over what there is.
     """
     stretches = [values[part] for part in parts]
     longest = max((autocorrelation_time([part[:, column] for part in stretches])
                    for column in range(values.shape[1])), default=1.0)
-    length = max(1, min(max(math.ceil(_LENGTHS * longest), len(values) // _MOST),
-                        len(values) // _FEWEST))
+    wanted = math.ceil(_LENGTHS * longest)
+    length = max(1, min(max(wanted, len(values) // _MOST), len(values) // _FEWEST))
     # Short stretches are no whole number of blocks.
     while length > 1 and sum(len(part) // length for part in stretches) < _FEWEST:
         length -= 1
@@ -71,7 +72,7 @@ def block_means(values: np.ndarray, parts: Sequence[slice]) -> tuple[np.ndarray,
         if count:
             # What is left over is shared out: no picture is dropped.
             blocks += [piece.mean(axis=0) for piece in np.array_split(part, count)]
-    return np.array(blocks).reshape(-1, values.shape[1]), length
+    return np.array(blocks).reshape(-1, values.shape[1]), length, max(1.0, wanted / length)
 
 
 def compare(differences: Mapping[str, np.ndarray], parts: Sequence[slice], *,
@@ -90,14 +91,15 @@ def compare(differences: Mapping[str, np.ndarray], parts: Sequence[slice], *,
     parts = [slice(int(kept[part.start]), int(kept[part.stop])) for part in parts]
     values = values[whole]
     result: dict[str, Any] = {'frames': len(values), 'level': LEVEL}
-    blocks, length = block_means(values, parts) if len(values) else (values, 0)
+    blocks, length, short = block_means(values, parts) if len(values) else (values, 0, 1.0)
     result.update(block_length=length, blocks=len(blocks))
     if len(blocks) < _FEWEST:
         return {**result, 'different': None, 'quantities': {},
                 'reason': f'{len(values)} pictures are too few to tell: they make {len(blocks)} '
                 f'independent blocks, and {_FEWEST} are needed'}
     means = values.mean(axis=0)
-    error = blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks))
+    # Blocks that are much too short are alike: together they tell as much as fewer long ones.
+    error = blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks)) * math.sqrt(max(1.0, short / 1.5))
     quantile = _quantile(blocks, resamples, seed)
     quantities = {}
     for name, mean, own in zip(names, means.tolist(), error.tolist()):

@@ -12,12 +12,12 @@ FRAMES = 2000
 WHOLE = [slice(0, 1200), slice(1200, FRAMES)]
 
 
-def correlated(rng, count, keep, scale):
-    """Return noise of first order, (count, FRAMES)."""
-    fresh = rng.standard_normal((count, FRAMES)) * np.sqrt(1.0 - keep * keep)
+def correlated(rng, count, keep, scale, frames=FRAMES):
+    """Return noise of first order, (count, frames)."""
+    fresh = rng.standard_normal((count, frames)) * np.sqrt(1.0 - keep * keep)
     values = np.empty_like(fresh)
     values[:, 0] = rng.standard_normal(count)
-    for step in range(1, FRAMES):
+    for step in range(1, frames):
         values[:, step] = keep * values[:, step - 1] + fresh[:, step]
     return values * scale
 
@@ -39,6 +39,20 @@ def claims(trials, keep, bias, seed=1, noise=0.05):
 @pytest.mark.parametrize('keep', [0.0, 0.9])
 def test_equal_policies_are_told_apart_in_5_percent_of_cases(keep):
     assert claims(500, keep, bias=0.0) == pytest.approx(0.05, abs=0.02)
+
+
+@pytest.mark.parametrize('frames, stay', [(1000, 50), (400, 20)])
+def test_of_a_drive_that_is_too_short_no_more_is_claimed(frames, stay):
+    """Of one that has fewer than ten blocks of the length that errors of so many pictures need."""
+    rng, trials, found = np.random.default_rng(1), 200, 0
+    keep = np.exp(-1.0 / stay)
+    errors = [correlated(rng, trials, keep, 0.05, frames) for _ in range(4)]
+    for trial in range(trials):
+        first, second = (np.stack([errors[k][trial], errors[k + 1][trial]], axis=1)
+                         for k in (0, 2))
+        found += compare(policy_differences(first, second, np.zeros((frames, 2))),
+                         [slice(0, frames)], resamples=200, seed=trial)['different']
+    assert found / trials < 0.08
 
 
 def test_a_steering_bias_is_found():
@@ -85,7 +99,7 @@ def test_autocorrelation_time(keep):
 
 def test_blocks_keep_to_their_stretch():
     values = np.concatenate([np.zeros((100, 1)), np.ones((101, 1))])
-    blocks, length = block_means(values, [slice(0, 100), slice(100, 201)])
+    blocks, length, _ = block_means(values, [slice(0, 100), slice(100, 201)])
     assert set(blocks.ravel().tolist()) == {0.0, 1.0} and 1 <= length <= 20
 
 
