@@ -39,7 +39,9 @@ class RetentionSettings:
     """Which numbered checkpoints stay; those saved under a name of their own always do."""
 
     keep_last: int = setting(5, 'Newest numbered checkpoints that stay', ge=1)
-    keep_best: int = setting(1, 'Numbered checkpoints with the best evaluations that stay', ge=0)
+    keep_best: int = setting(
+        1, 'Numbered checkpoints with the best evaluations that stay: by the mean return of the '
+        '20 episodes before each', ge=0)
     keep_every: int = setting(
         0, 'The first numbered checkpoint in each so many updates stays; 0 for none', ge=0)
 

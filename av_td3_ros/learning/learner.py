@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from pathlib import Path
 from typing import Any, Collection, Mapping, Protocol
@@ -25,6 +26,7 @@ VECTOR_SIZE = 23
 ACTION_SIZE = 2
 # The share of the replay memory by which a checkpoint may lie behind and be exact: one part in 5.
 _SPARE = 5
+_EPISODES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +123,13 @@ class Learner:
         self._demonstrated = 0
         self._mistakes: set[int] = set()
         self._owed = 0.0
+        self._earned: dict[int, float] = {}
+        self._returns: collections.deque[float] = collections.deque(maxlen=_EPISODES)
 
     def begin(self, stream: int, frame: np.ndarray, vector: np.ndarray) -> None:
         """Take an episode's first observation: frame (84, 84) uint8, vector (23,) float32."""
         self.replay.begin_episode(stream, frame, vector)
+        self._earned[stream] = 0.0
         if self.observer is not None:
             self.observer.begun(stream)
 
@@ -135,6 +140,10 @@ class Learner:
         self.transitions += 1
         if self.learning:
             self._owed += self.settings.training.updates_per_step
+        if stream in self._earned:
+            self._earned[stream] += reward
+            if terminated or truncated:
+                self._returns.append(self._earned.pop(stream))
         if self.observer is not None:
             self.observer.added(stream, reward, terminated, truncated)
 
@@ -165,6 +174,7 @@ class Learner:
     def abandon(self, stream: int) -> None:
         """Close a stream's episode where experience was lost."""
         self.replay.abandon(stream)
+        self._earned.pop(stream, None)
         if self.observer is not None:
             self.observer.abandoned(stream)
 
@@ -172,6 +182,12 @@ class Learner:
         """Close every open episode: those of a checkpoint do not go on where it was loaded."""
         for stream in self.replay.open_episodes:
             self.abandon(stream)
+
+    @property
+    def recent_return(self) -> float | None:
+        """Mean return of the last 20 whole episodes since the start, None before so many."""
+        whole = len(self._returns) == _EPISODES
+        return sum(self._returns) / _EPISODES if whole else None
 
     @property
     def learning(self) -> bool:
@@ -230,6 +246,8 @@ class Learner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned."""
+        self._earned.clear()
+        self._returns.clear()
         self.transitions = int(state['transitions'])
         self._owed = float(state['owed'])
         self.agent.actor_starts = int(state['actor_starts'])

@@ -137,7 +137,8 @@ class TrainingNode(Endpoints, Node):
 
     def _save_last(self, learner: Learner) -> None:
         try:
-            saved = self._folder.save(learner.agent, **learner.parts({}))
+            saved = self._folder.save(learner.agent, evaluation=learner.recent_return,
+                                      **learner.parts({}))
         except CheckpointError as error:
             self.get_logger().error(f'the last save failed: {error}')
         else:
@@ -267,7 +268,8 @@ class TrainingNode(Endpoints, Node):
         name = self.settings.save_name
 
         def save(learner: Learner) -> Future:
-            return self._saver.save(learner.agent, name, **learner.parts({}))
+            return self._saver.save(learner.agent, name, evaluation=learner.recent_return,
+                                    **learner.parts({}))
         return self._serve(response, 'save', lambda: self._wait_twice(save), lambda saved: (
             f'saved {saved.path} at iteration {saved.total_it}'))
 
@@ -327,7 +329,8 @@ class TrainingNode(Endpoints, Node):
 
     def _save_by_itself(self) -> None:
         def save(learner: Learner) -> Future:
-            return self._saver.save(learner.agent, **learner.parts({}))
+            return self._saver.save(learner.agent, evaluation=learner.recent_return,
+                                    **learner.parts({}))
 
         def report(done: Future) -> None:
             if done.exception() is not None:

@@ -39,10 +39,11 @@ class Run:
     One training in one folder, resumed where it is already there.
 
     Beside ``checkpoints/`` the folder holds ``settings.yaml`` (settings, seed, version),
-    ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line) and the policy that was
-    evaluated best, ``best_policy.pth``, and TensorBoard's event files in ``tensorboard/``
-    (``tensorboard`` None: where it is installed; True: it must be). Raises :class:`RunError`
-    where the folder holds a run of other settings, or, without ``resume``, any.
+    ``episodes.jsonl`` and ``evaluations.jsonl`` (a JSON object a line), the policy that was
+    evaluated best, ``best_policy.pth`` (its whole checkpoint stays among the others), and
+    TensorBoard's event files in ``tensorboard/`` (``tensorboard`` None: where it is installed;
+    True: it must be). Raises :class:`RunError` where the folder holds a run of other settings, or,
+    without ``resume``, any.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True,
@@ -153,12 +154,13 @@ class Run:
         # So many rows stay in a full replay memory after they gave way; an episode comes yet.
         return self.learner.transitions - self._saved >= self.learner.replay.layout.spare // 2
 
-    def save(self) -> None:
-        """Save everything durably."""
-        self.newest = self.checkpoints.save(self.learner.agent, **self.learner.parts({
+    def save(self, score: float | None = None) -> None:
+        """Save everything durably; with its score one that may be kept as the best."""
+        parts = self.learner.parts({
             'episode': self.episode, 'seconds': self.seconds, 'cpu_seconds': self.cpu_seconds,
             'best': self._best, 'evaluated_at': self.evaluated_at, 'recorded': self.recorded,
-            'shown': self.shown})).path
+            'shown': self.shown})
+        self.newest = self.checkpoints.save(self.learner.agent, evaluation=score, **parts).path
         self._saved = self.learner.transitions
 
     def finish(self) -> None:
@@ -195,6 +197,7 @@ class Run:
         self._best = score
         save_policy(self.learner.agent, self.folder / 'best_policy.pth', {
             'transitions': self.learner.transitions, 'evaluation': dict(summary)})
+        self.save(score)
         return True
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:

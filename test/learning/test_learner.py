@@ -248,3 +248,26 @@ def test_what_was_demonstrated_is_known_after_a_resume(tmp_path):
     again.load_state_dict(state)
     assert again.demonstrations == 0
     again.close()
+
+
+def test_the_return_of_the_last_episodes(tmp_path):
+    learner, rng = make(tmp_path, learning_starts=1000), np.random.default_rng(0)
+
+    def drive(stream, *rewards, whole=True):
+        seen = rng.integers(0, 256, (84, 84), dtype=np.uint8), np.zeros(23, np.float32)
+        learner.begin(stream, *seen)
+        for left, reward in zip(range(len(rewards) - 1, -1, -1), rewards):
+            learner.add(stream, np.zeros(2, np.float32), reward, not left and whole, False, *seen)
+    for number in range(19):
+        drive(0, 1.0, float(number))
+    drive(0, 5.0, whole=False)
+    learner.abandon(0)
+    assert learner.recent_return is None
+    drive(1, 1.0, 1.0, 18.0)
+    assert learner.recent_return == sum(range(1, 21)) / 20
+    drive(0, 21.0)
+    assert learner.recent_return == sum(range(2, 22)) / 20
+    folder = CheckpointFolder(tmp_path)
+    folder.save(learner.agent, evaluation=learner.recent_return, **learner.parts({}))
+    learner.load(folder)
+    assert learner.recent_return is None

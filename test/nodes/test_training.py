@@ -188,3 +188,14 @@ def test_what_cannot_be_loaded_is_said_and_nothing_changes(trainer, name, said):
     trainer.assign('load_name', 'latest')
     after = trainer.diagnosed.fresh(LEARNING)
     assert after['updates'] == before['updates'] and trainer.process.code is None
+
+
+def test_a_save_remembers_how_well_the_last_episodes_went(trainer, vehicle):
+    known = int(trainer.diagnosed.fresh(LEARNING)['transitions'])
+    for _ in range(20):
+        vehicle.drive(1)
+    trainer.diagnosed.wait_for(
+        LEARNING, lambda values: int(values['transitions']) == known + 20, 'the episodes', 60.0)
+    assert trainer.save().success
+    kept = json.loads((trainer.folder / 'evaluations.json').read_text())
+    assert 0.0 < kept[(trainer.folder / 'latest').resolve().name] < 1.0

@@ -115,7 +115,10 @@ def test_a_short_run_leaves_what_is_needed(unbroken):
     assert len(evaluations) in (3, 4) and evaluations[-1]['episodes'] == 1
     last = Policy()
     assert last.load_checkpoint(unbroken / 'last_policy.pth').total_it == content['total_it']
-    assert (unbroken / 'best_policy.pth').exists()
+    best = Policy().load_checkpoint(unbroken / 'best_policy.pth').total_it
+    scores = json.loads((unbroken / 'checkpoints' / 'evaluations.json').read_text())
+    kept = max(scores, key=scores.get)
+    assert torch.load(unbroken / 'checkpoints' / kept, weights_only=True)['total_it'] == best
 
 
 def test_tensorboard_is_told_the_same_as_the_records(unbroken):
