@@ -66,7 +66,7 @@ class Demo:
         """Do everything; no process is left when it returns or raises."""
         options = self._options
         shipped = read_checkpoint(options.checkpoint)
-        town = Path(options.town) if options.town.endswith('.xodr') else town_path(options.town)
+        town = town_path(options.town)
         self._prepare_folder()
         environment = enter_private_domain(self.output / 'logs')
         routes_file, parameters = self.output / 'routes.yaml', self.output / 'parameters.yaml'

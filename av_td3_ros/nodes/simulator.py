@@ -122,9 +122,7 @@ class SimulatorNode(Endpoints, Node):
     def _make_world(self) -> World:
         settings = self.settings
         try:
-            path = (default_town() if not settings.town else settings.town
-                    if settings.town.endswith('.xodr') else town_path(settings.town))
-            town = Town.load(path)
+            town = Town.load(town_path(settings.town) if settings.town else default_town())
             world = World(town, seed=settings.seed, vehicles=settings.vehicles,
                           dt=settings.fixed_delta_seconds, ego=settings.vehicle,
                           traffic=settings.traffic)

@@ -20,7 +20,7 @@ from av_td3_ros.driving.reward import TERMS
 from av_td3_ros.driving.route import Route
 from av_td3_ros.driving.task import DrivingTask, TaskSettings, Tick
 from av_td3_ros.simulation.camera import Camera, CameraSettings
-from av_td3_ros.simulation.town import default_town, Town
+from av_td3_ros.simulation.town import default_town, Town, town_path
 from av_td3_ros.simulation.traffic import TrafficSettings
 from av_td3_ros.simulation.world import Collision, World
 
@@ -35,7 +35,8 @@ class TownEnv(gymnasium.Env):
     in :mod:`av_td3_ros.driving.observation`. Action: (2,) float32 in [-1, 1], [steer, throttle or
     brake], positive steer to the right. A step lasts ``settings.action.repeat`` ticks of 0.05 s.
 
-    town: path of an OpenDRIVE map (the shipped town if None), or a :class:`Town` to share.
+    town: path of an OpenDRIVE map, name of a town that comes with the package (town_a if None), or
+    a :class:`Town` to share.
     vehicles: number of other cars. image_size: the camera's (width, height) in pixels before
     the reduction to 84x84. seed: of the first episode where ``reset`` is given none; the same
     seed gives the same episode. camera: mounting and field of view; its size gives way to
@@ -56,7 +57,8 @@ class TownEnv(gymnasium.Env):
                  traffic: TrafficSettings | None = None, blank_camera: bool = False,
                  render_mode: str | None = None) -> None:
         self.settings = settings or TaskSettings()
-        self.town = town if isinstance(town, Town) else Town.load(town or default_town())
+        self.town = town if isinstance(town, Town) else Town.load(
+            town_path(town) if town else default_town())
         if vehicles < 0:
             raise ValueError(f'vehicles is {vehicles}, but must not be negative')
         width, height = image_size

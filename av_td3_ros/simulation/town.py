@@ -166,10 +166,18 @@ class Town:
             min(max(y, self._heights.y), self._heights.y + (rows - 0.5) * cell), 0.0))
 
 
-def town_path(name: str) -> Path:
-    """Return the path of a town that comes with the package, such as 'town_a'; or TownError."""
+def town_path(given: str | Path) -> Path:
+    """
+    Return the path of a town: of an OpenDRIVE file, or of one that comes with the package.
+
+    A name with a suffix or a folder is a file, which need not be there; any other one, such as
+    'town_a', is a town of the package, and TownError is raised where that has none of the name.
+    """
+    path = Path(given)
+    if path.suffix or path.name != str(given):
+        return path.expanduser()
     try:
-        return shipped('maps', f'{name}.xodr')
+        return shipped('maps', f'{given}.xodr')
     except ResourceError as error:
         raise TownError(str(error)) from None
 

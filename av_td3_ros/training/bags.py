@@ -80,8 +80,7 @@ def learn_from_bags(run: Run, settings: RunSettings, pulse: Callable[[], None]) 
 
 def _road(settings: RunSettings) -> Callable[[float, float], bool] | None:
     town = settings.demonstrations.bags_town
-    return None if not town else Town.load(
-        town if Path(town).suffix else town_path(town)).on_road
+    return Town.load(town_path(town)).on_road if town else None
 
 
 class _Reader:

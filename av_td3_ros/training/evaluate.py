@@ -138,8 +138,9 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
         prog='evaluate_policy', description='Drive fixed routes of a town with a checkpoint.')
     parser.add_argument('checkpoint', type=Path,
                         help="checkpoint or policy file, or 'expert' for the classical driver")
-    parser.add_argument('--town', type=Path,
-                        help='OpenDRIVE map (the shipped town that is never trained on)')
+    parser.add_argument('--town', default='town_b', metavar='TOWN',
+                        help='a town that comes with the package, or an OpenDRIVE file '
+                        '(%(default)s, which is never trained on)')
     parser.add_argument('--routes', type=int, default=20)
     parser.add_argument('--seed', type=int, default=1000)
     parser.add_argument('--vehicles', type=int, default=0, help='other cars')
@@ -173,7 +174,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
         expert = str(options.checkpoint) == 'expert'
         config = policy_config(options.checkpoint) if not expert \
             else full_config(read_run_settings(shipped('config', 'training.yaml'), {}))
-        town = Town.load(options.town or town_path('town_b'))
+        town = Town.load(town_path(options.town))
         env = TownEnv(town, vehicles=options.vehicles, image_size=tuple(options.size),
                       settings=trained_task(config, TaskSettings()),
                       traffic=TrafficSettings(speed=options.traffic_speed),

@@ -159,7 +159,9 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
         prog='record_bag', description='Record a bag of the embedded town, without ROS.')
     parser.add_argument('out', type=Path, help='folder of the new bag')
     parser.add_argument('--checkpoint', type=Path, help='who drives (the expert)')
-    parser.add_argument('--town', type=Path, help='OpenDRIVE map (the town never trained on)')
+    parser.add_argument('--town', default='town_b', metavar='TOWN',
+                        help='a town that comes with the package, or an OpenDRIVE file '
+                        '(%(default)s, which is never trained on)')
     parser.add_argument('--routes', type=int, default=3)
     parser.add_argument('--lengths', type=float, nargs=2, default=(100.0, 400.0),
                         metavar=('MIN', 'MAX'), help='lengths of the routes, m')
@@ -201,7 +203,7 @@ def main(args: Sequence[str] | None = None) -> int | str:
             settings = trained_task(policy_config(options.checkpoint), TaskSettings())
         ticks = record(
             options.out, routes=options.routes, seed=options.seed,
-            town=None if options.town is None else Town.load(options.town),
+            town=Town.load(town_path(options.town)),
             lengths=tuple(options.lengths), steps=options.steps, storage=options.storage,
             compression=options.compression, jpeg=options.jpeg, role=options.role_name,
             size=tuple(options.size), vehicles=options.vehicles, policy=policy,

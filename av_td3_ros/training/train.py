@@ -28,7 +28,7 @@ from av_td3_ros.learning.td3 import LearningStopped
 from av_td3_ros.learning.telemetry.event_file import EventFileError
 from av_td3_ros.resources import shipped
 from av_td3_ros.settings import SettingsError
-from av_td3_ros.simulation.town import default_town, Town, town_path, TownError
+from av_td3_ros.simulation.town import Town, town_path, TownError
 from av_td3_ros.training.bags import check_bags, learn_from_bags
 from av_td3_ros.training.configuration import read_run_settings, RunSettings
 from av_td3_ros.training.evaluate import evaluate, fixed_routes
@@ -48,9 +48,11 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
                         'comes with the package: config/training.yaml)')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                         help='a setting, such as algorithm.batch_size=128; may be repeated')
-    parser.add_argument('--town', type=Path, action='append',
-                        help='OpenDRIVE map to train in; may be repeated, to train in several')
-    parser.add_argument('--eval-town', type=Path, help='OpenDRIVE map to evaluate in')
+    parser.add_argument('--town', action='append', metavar='TOWN',
+                        help='where to train (town_a): a town that comes with the package, or an '
+                        'OpenDRIVE file; may be repeated, to train in several')
+    parser.add_argument('--eval-town', default='town_b', metavar='TOWN',
+                        help='where to evaluate (%(default)s)')
     parser.add_argument('--steps', type=int, default=30_000, help='transitions (%(default)s)')
     parser.add_argument('--minutes', type=float, default=float('inf'),
                         help='stop after this much wall time of training in all')
@@ -93,8 +95,8 @@ def main(args: Sequence[str] | None = None) -> int | str:
         settings = read_run_settings(
             options.params_file or shipped('config', 'training.yaml'),
             overrides(options.set, options.seed))
-        towns = [Town.load(path) for path in options.town or [default_town()]]
-        eval_town = Town.load(options.eval_town or town_path('town_b'))
+        towns = [Town.load(town_path(town)) for town in options.town or ['town_a']]
+        eval_town = Town.load(town_path(options.eval_town))
         if not (options.out / 'settings.yaml').exists():
             check_bags(settings)
         with Run(options.out, settings, resume=options.resume,

@@ -3,6 +3,7 @@
 """Town: an OpenDRIVE map as lanes, routes, markings and surface in ROS's frame."""
 
 import math
+from pathlib import Path
 import time
 
 import carla
@@ -31,6 +32,9 @@ def test_default_town_is_shipped():
     assert town_path('town_b').is_file()
     with pytest.raises(TownError, match='town_z'):
         town_path('town_z')
+    # What looks like a file is one, there or not.
+    assert [town_path(given) for given in ('a.xodr', 'maps/a', Path('/a/b.xodr'))] \
+        == [Path('a.xodr'), Path('maps/a'), Path('/a/b.xodr')]
 
 
 def test_loads_within_its_budget(town):
