@@ -147,6 +147,24 @@ def test_a_step_is_adams_own(monkeypatch):
     fast.step_adam(kinds[0])
 
 
+@pytest.mark.parametrize('kind, options', [
+    ('AdamW', {'fused': True}), ('Adam', {'maximize': True, 'fused': True}), ('RMSprop', {}),
+    ('Adam', {'amsgrad': True, 'fused': True}), ('SGD', {'momentum': 0.9})])
+def test_another_optimizer_does_its_own_step(kind, options):
+    torch.manual_seed(0)
+    one = Actor(17, 6)
+    other = copy.deepcopy(one)
+    kinds = [getattr(torch.optim, kind)(network.parameters(), lr=1e-2, **options)
+             for network in (one, other)]
+    for _ in range(3):
+        for parameter, twin in zip(one.parameters(), other.parameters()):
+            parameter.grad = torch.randn_like(parameter)
+            twin.grad = parameter.grad.clone()
+        fast.step_adam(kinds[0])
+        kinds[1].step()
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+
+
 def test_a_unit_is_dead_over_the_whole_batch(monkeypatch):
     monkeypatch.setattr(fast, 'PART', 2)
     torch.manual_seed(0)
