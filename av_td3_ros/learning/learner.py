@@ -56,6 +56,14 @@ class LearnerSettings:
     training: TrainingSettings = section(TrainingSettings)
 
 
+def check_device(settings: LearnerSettings) -> None:
+    """Raise SettingsError where the device to learn on is not there."""
+    if settings.training.device == 'cuda' and not torch.cuda.is_available():
+        raise SettingsError(
+            f'training.device is cuda, but torch {torch.__version__} finds no GPU here: set '
+            'it to cpu, or install the driver of the GPU and a torch with CUDA')
+
+
 class Observer(Protocol):
     """Who is told what a learner does, right after it did it; it must not change the learner."""
 
@@ -104,16 +112,12 @@ class Learner:
         fast.enabled = not settings.training.plain
         if fast.enabled:
             fast.keep_memory()
-        device = settings.training.device
-        if device == 'cuda' and not torch.cuda.is_available():
-            raise SettingsError(
-                f'training.device is cuda, but torch {torch.__version__} finds no GPU here: set '
-                'it to cpu, or install the driver of the GPU and a torch with CUDA')
+        check_device(settings)
         torch.manual_seed(algorithm.seed)
         self.agent = TD3Agent(
             state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,
             config=config, other_sections=other_sections, seed=algorithm.seed,
-            device=device)
+            device=settings.training.device)
         self.replay = ReplayMemory(
             algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
             n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,

@@ -18,7 +18,7 @@ from av_td3_ros.driving.figures import episode_figures
 from av_td3_ros.learning.checkpoint import CheckpointNotFound
 from av_td3_ros.learning.checkpoint_folder import CheckpointFolder
 from av_td3_ros.learning.durable import write_bytes_durably
-from av_td3_ros.learning.learner import Learner
+from av_td3_ros.learning.learner import check_device, Learner
 from av_td3_ros.learning.policy_file import save_policy
 from av_td3_ros.learning.telemetry.training_log import open_log, TrainingLog
 from av_td3_ros.settings import as_dict, flatten
@@ -49,6 +49,8 @@ class Run:
     def __init__(self, folder: Path, settings: RunSettings, *, resume: bool = True,
                  tensorboard: bool | None = None) -> None:
         self.folder, self.settings = folder, settings
+        # Before anything is written: a folder without a run would stand in another one's way.
+        check_device(settings.learner)
         self._check(resume)
         config = full_config(settings)
         self.learner = Learner(settings.learner, config, other_sections=OTHER_SECTIONS,
@@ -128,8 +130,8 @@ class Run:
         self._cpu_before = float(progress.get('cpu_seconds', 0.0))
         self._best = float(progress['best'])
         self.evaluated_at = int(progress.get('evaluated_at', self.learner.transitions))
-        for name in ('episodes', 'evaluations'):
-            self._cut(name)
+        self._cut('episodes', self.learner.transitions)
+        self._cut('evaluations', self.evaluated_at)
         logger.info('going on at %d transitions, %d updates', self.learner.transitions,
                     self.learner.agent.total_it)
 
@@ -140,12 +142,12 @@ class Run:
                            '--out, or remove it')
         self.save()
 
-    def _cut(self, name: str) -> None:
-        """Drop the lines of a record that were written after the checkpoint gone back to."""
+    def _cut(self, name: str, last: int) -> None:
+        """Drop the lines of a record that tell of more than the ``last`` transition."""
         path = self.folder / f'{name}.jsonl'
         if path.exists():
             lines = [line for line in path.read_text(encoding='utf-8').splitlines()
-                     if _transitions(line) <= self.learner.transitions]
+                     if _transitions(line) <= last]
             write_bytes_durably(path, ''.join(line + '\n' for line in lines).encode())
 
     @property

@@ -42,6 +42,8 @@ def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path):
     said = main(['--out', str(tmp_path / 'run'), '--steps', '10', '--set',
                  'training.device=cuda'])
     assert said.startswith('training.device is cuda, but torch') and '\n' not in said
+    # So that the same command without it begins a run there.
+    assert not (tmp_path / 'run').exists()
 
 
 def test_what_is_drawn_does_not_depend_on_the_device():

@@ -18,6 +18,8 @@ import yaml
 from av_td3_ros.learning.policy import Policy
 from av_td3_ros.simulation.town import default_town, Town, TownError
 from av_td3_ros.training.comparison.runs import read_run
+from av_td3_ros.training.configuration import RunSettings
+from av_td3_ros.training.run import Run
 from av_td3_ros.training.train import main as train_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,6 +166,23 @@ def test_a_run_killed_again_and_again_equals_an_unbroken_one(unbroken, tmp_path,
         if tag.split('/')[0] in ('episode', 'terms', 'demonstration', 'evaluation', 'values'):
             assert other[tag].steps.tolist() == series.steps.tolist(), tag
             assert other[tag].values.tolist() == series.values.tolist(), tag
+
+
+def test_an_evaluation_after_the_last_save_is_made_anew(tmp_path):
+    """Also one at the very transition of that save; its line is not there twice."""
+    def run():
+        return Run(tmp_path / 'run', RunSettings(), tensorboard=False)
+
+    summary = {'success': 0.5, 'completion': 0.5, 'returned': 1.0}
+    with run() as first:
+        assert first.evaluated(summary)
+        first.learner.transitions = 7
+        first.save()
+        assert not first.evaluated(summary)
+        assert [line['transitions'] for line in lines(first.folder, 'evaluations')] == [0, 7]
+    with run() as second:
+        assert (second.learner.transitions, second.evaluated_at) == (7, 0)
+        assert [line['transitions'] for line in lines(second.folder, 'evaluations')] == [0]
 
 
 def test_sigterm_saves_and_the_run_goes_on(tmp_path, start):
