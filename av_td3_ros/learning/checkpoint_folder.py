@@ -135,9 +135,13 @@ class CheckpointFolder:
         except OSError as error:
             logger.warning('%s cannot be dated: %s', path, describe(error))
         try:
-            link_durably(self.root / LATEST, os.path.relpath(path, self.root), self._files)
             if evaluation is not None:
+                # Before latest moves: who is killed in between goes back, and saves it anew.
                 self.record_evaluation(path.name, evaluation)
+        except (OSError, CheckpointError) as error:
+            logger.warning('%s may not stay as one of the best: %s', path, error)
+        try:
+            link_durably(self.root / LATEST, os.path.relpath(path, self.root), self._files)
         except OSError as error:
             raise CheckpointError(f'{path} is saved, but {LATEST} cannot be moved to it: '
                                   f'{describe(error)}') from error

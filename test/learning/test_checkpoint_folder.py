@@ -198,6 +198,39 @@ def test_damaged_evaluations_are_no_obstacle(tmp_path, caplog):
     assert folder.evaluations()['td3_000000002.pth'] == 1.0 and 'cannot be read' in caplog.text
 
 
+def test_an_evaluation_is_known_before_latest_moves(tmp_path):
+    """Who is killed between the two goes back to an older one, and saves this one anew."""
+    class Watching(Filesystem):
+        """Notes what is known of evaluations when links move."""
+
+        known = []
+
+        def symlink(self, target, path):
+            self.known.append(CheckpointFolder(tmp_path).evaluations())
+            super().symlink(target, path)
+
+    save_series(CheckpointFolder(tmp_path, files=Watching()), flat_agent(), 2, [3.0, 5.0])
+    assert [sorted(known.values()) for known in Watching.known] == [[3.0], [3.0, 5.0]]
+
+
+def test_a_checkpoint_is_saved_where_its_evaluation_cannot_be(tmp_path, caplog):
+    class Refusing(Filesystem):
+        """A disk with room for checkpoints alone."""
+
+        def rename(self, source, target):
+            if target.name == 'evaluations.json':
+                raise OSError(28, os.strerror(28))
+            super().rename(source, target)
+
+    folder, agent = CheckpointFolder(tmp_path, files=Refusing()), flat_agent()
+    for value in (1.0, float('nan')):
+        learn(agent, 1)
+        saved = folder.save(agent, evaluation=value)
+        assert (tmp_path / 'latest').resolve() == saved.path
+        assert f'{saved.path} may not stay as one of the best' in caplog.text
+    assert folder.evaluations() == {}
+
+
 @pytest.mark.parametrize('make', [flat_agent, image_agent])
 def test_saving_behind_holds_the_moment_it_was_asked_for(tmp_path, make):
     """The file has the state at the call, though learning goes on while it is written."""
