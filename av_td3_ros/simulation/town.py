@@ -174,12 +174,17 @@ def town_path(given: str | Path) -> Path:
     'town_a', is a town of the package, and TownError is raised where that has none of the name.
     """
     path = Path(given)
-    if path.suffix or path.name != str(given):
-        return path.expanduser()
     try:
-        return shipped('maps', f'{given}.xodr')
-    except ResourceError as error:
-        raise TownError(str(error)) from None
+        if path.suffix or path.name != str(given):
+            return path.expanduser()
+        maps = shipped('maps')
+    except (RuntimeError, ResourceError) as error:   # RuntimeError: ~name of no user
+        raise TownError(f'there is no town {given}: {error}') from None
+    towns = {found.stem: found for found in sorted(maps.glob('*.xodr'))}
+    if str(given) not in towns:
+        raise TownError(f'there is no town {str(given)!r}: {", ".join(towns)} come with the '
+                        'package; a file is named with its folder or suffix')
+    return towns[str(given)]
 
 
 def default_town() -> Path:

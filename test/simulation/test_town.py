@@ -30,8 +30,12 @@ def avenue():
 def test_default_town_is_shipped():
     assert default_town().name == 'town_a.xodr'
     assert town_path('town_b').is_file()
-    with pytest.raises(TownError, match='town_z'):
-        town_path('town_z')
+    for given in ('town_z', '..', '', 'x' * 300):
+        with pytest.raises(TownError, match=f"town '{given}': town_a, town_b come with"):
+            town_path(given)
+    assert town_path('~/a.xodr') == Path.home() / 'a.xodr'
+    with pytest.raises(TownError, match='~nobody-here/a.xodr'):
+        town_path('~nobody-here/a.xodr')
     # What looks like a file is one, there or not.
     assert [town_path(given) for given in ('a.xodr', 'maps/a', Path('/a/b.xodr'))] \
         == [Path('a.xodr'), Path('maps/a'), Path('/a/b.xodr')]
