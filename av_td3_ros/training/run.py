@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _WINDOW = 20
 _TIE = 1e-3
+# What a run may go on with another of: checkpoints are any device's.
+_MAY_CHANGE = ('version', 'training.device')
 
 
 class RunError(RuntimeError):
@@ -108,7 +110,7 @@ class Run:
         wanted = flatten(yaml.safe_load(text))
         # A run of an earlier version knew fewer settings.
         defaults = flatten(as_dict(RunSettings()))
-        other = [name for name in wanted if name != 'version'
+        other = [name for name in wanted if name not in _MAY_CHANGE
                  and found.get(name, defaults.get(name)) != wanted[name]]
         if other:
             raise RunError(f'{self.folder} holds a run with another {", ".join(other)}; choose '

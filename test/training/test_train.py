@@ -19,7 +19,7 @@ from av_td3_ros.learning.policy import Policy
 from av_td3_ros.simulation.town import default_town, Town, TownError
 from av_td3_ros.training.comparison.runs import read_run
 from av_td3_ros.training.configuration import RunSettings
-from av_td3_ros.training.run import Run
+from av_td3_ros.training.run import Run, RunError
 from av_td3_ros.training.train import main as train_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,6 +183,18 @@ def test_an_evaluation_after_the_last_save_is_made_anew(tmp_path):
     with run() as second:
         assert (second.learner.transitions, second.evaluated_at) == (7, 0)
         assert [line['transitions'] for line in lines(second.folder, 'evaluations')] == [0]
+
+
+def test_a_run_of_a_machine_with_a_gpu_goes_on_without_one(tmp_path):
+    Run(tmp_path, RunSettings(), tensorboard=False).__exit__()
+    path = tmp_path / 'settings.yaml'
+    text = path.read_text()
+    assert 'device: cpu' in text
+    path.write_text(text.replace('device: cpu', 'device: cuda'))
+    Run(tmp_path, RunSettings(), tensorboard=False).__exit__()
+    path.write_text(text.replace('threads: 0', 'threads: 1'))
+    with pytest.raises(RunError, match='another training.threads;'):
+        Run(tmp_path, RunSettings(), tensorboard=False)
 
 
 def test_sigterm_saves_and_the_run_goes_on(tmp_path, start):
