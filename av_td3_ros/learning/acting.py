@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Mapping, Union
 
 import numpy as np
@@ -24,7 +25,7 @@ class Acting:
     """
 
     def __init__(self, actor: Actor, encoder: Encoder | None, fixed: bool = False) -> None:
-        self._actor, self._encoder = actor, encoder
+        self._actor, self._encoder, self._fixed = actor, encoder, fixed
         weight = next(actor.parameters())
         self._device, self._state_dim = weight.device, weight.shape[1]
         self._features = 0 if encoder is None else encoder.output_dim
@@ -32,6 +33,11 @@ class Acting:
         self._vector = self._state[0, self._features:].numpy()
         self._image: np.ndarray | None = None
         self._encode: Any = None if encoder is None else encoder.single_images(fixed)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Acting:
+        # What encodes is a function of the encoder that it was made for, which a copy would keep.
+        return Acting(copy.deepcopy(self._actor, memo), copy.deepcopy(self._encoder, memo),
+                      self._fixed)
 
     @torch.inference_mode()
     def __call__(self, observation: Observation) -> np.ndarray:

@@ -174,6 +174,23 @@ def test_a_unit_is_dead_over_the_whole_batch(monkeypatch):
     assert found == network_health(agent, given.observation, given.action)
 
 
+@pytest.mark.parametrize('architecture', ['nature', 'resnet18'])
+def test_a_copied_agent_acts_by_its_own_weights(architecture):
+    torch.manual_seed(0)
+    one = TD3Agent(535, 2, config={'networks': {'cnn': {'architecture': architecture}}}, seed=0)
+    seen = {'image': np.random.default_rng(0).integers(0, 256, (4, 84, 84), dtype=np.uint8),
+            'vector': np.zeros(23, np.float32)}
+    first, other = one.act(seen), copy.deepcopy(one)
+    assert np.array_equal(other.act(seen), first)
+    with torch.no_grad():
+        for parameter in other.actor_cnn.parameters():
+            parameter.mul_(1.1)
+    assert not np.allclose(other.act(seen), first)
+    assert np.array_equal(one.act(seen), first)
+    other.update(batch(4))
+    assert np.array_equal(one.act(seen), first)
+
+
 def test_single_images_see_the_weights_of_now_unless_they_are_fixed():
     torch.manual_seed(0)
     encoder, actor = NatureEncoder().eval(), Actor(535, 2)
