@@ -9,6 +9,7 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   wants them, where torch brings them into that order anew at each call.
 - :func:`in_parts` takes images through convolutions in parts that stay in the processor's caches,
   on the way back too.
+- :func:`channels_last` lays images out as convolutions want them.
 - :func:`step_adam` leaves out what torch's optimizers look at anew in each step.
 - :func:`keep_memory` has what an update frees kept for the next one.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from pathlib import Path
+import sys
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -169,6 +171,17 @@ def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Ten
     if not enabled or len(images) <= PART or images.device.type != 'cpu':
         return function(images)
     return torch.cat([function(part) for part in images.split(PART)])
+
+
+def channels_last(images: torch.Tensor) -> torch.Tensor:
+    """Return images (B, C, H, W) laid out channels last, themselves where they are."""
+    usual = images.is_contiguous(memory_format=torch.channels_last) or not enabled
+    if usual or images.dtype != torch.uint8 or images.device.type != 'cpu' \
+            or images.shape[1] != 4 or images.stride()[2:] != (images.shape[3], 1) \
+            or sys.byteorder != 'little':
+        return images.contiguous(memory_format=torch.channels_last)
+    from av_td3_ros.learning.interleave import interleaved
+    return interleaved(images)
 
 
 class Prepared:

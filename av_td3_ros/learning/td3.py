@@ -336,8 +336,7 @@ class _Inputs:
             return self._vector
         scaled = self._scaled.get(encoder.input_range)
         if scaled is None:
-            scaled = encoder.scale(self._image.contiguous(memory_format=torch.channels_last),
-                                   self._dtype)
+            scaled = encoder.scale(fast.channels_last(self._image), self._dtype)
             self._scaled[encoder.input_range] = scaled
         return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
 from av_td3_ros.simulation.raster import in_sight, plane_of, project
 from av_td3_ros.simulation.scenery import BUILDING, CONIFER, HOUSE, LAMP, TREE
 from av_td3_ros.simulation.solids import fill, outline, packed, turned_away

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
+
 
 # The state: map position (m) and yaw (rad), body velocity (m/s), yaw rate (rad/s), the steer
 # angle at the wheels (rad, left positive), throttle and brake as they act (0 to 1), and the

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
 from av_td3_ros.simulation.raster import cover, in_sight, plane_of, project
 
 

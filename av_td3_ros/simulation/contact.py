@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from av_td3_ros.jit import compiled
 from av_td3_ros.simulation.bicycle import VX, VY, X, Y, YAW, YAW_RATE
-from av_td3_ros.simulation.jit import compiled
 
 RESTITUTION = 0.1      # sheet metal gives way and springs back little
 FRICTION = 0.4         # of metal on metal

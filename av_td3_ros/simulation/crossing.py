@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
 from av_td3_ros.simulation.lanes import Marking
 
 _CELL = 8.0          # m

@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
+
 
 # Texels a side of the two tileable noise textures, as int8: both fit into the first cache.
 TEXTURE = 128

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from av_td3_ros.simulation.jit import compiled
+from av_td3_ros.jit import compiled
 from av_td3_ros.simulation.raster import in_sight, plane_of, project
 
 

@@ -97,6 +97,21 @@ def test_images_in_bfloat16_are_those_that_autocast_rounds(kind):
                        encoder.scale(image).to(torch.bfloat16))
 
 
+@pytest.mark.parametrize('images', [
+    torch.randint(0, 256, (3, 5, 84, 84), dtype=torch.uint8)[:, 1:],
+    torch.randint(0, 256, (2, 4, 7, 5), dtype=torch.uint8),
+    torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8),
+    torch.randint(0, 256, (2, 4, 8, 9), dtype=torch.uint8)[..., ::2],
+    torch.randint(0, 256, (2, 8, 8, 4), dtype=torch.uint8).permute(0, 3, 1, 2),
+    torch.rand(2, 4, 8, 8), torch.empty(0, 4, 8, 8, dtype=torch.uint8)],
+    ids=['part of a stack', 'small', 'three channels', 'every second column', 'laid out already',
+         'float', 'none'])
+def test_images_are_laid_out_as_torch_does_it(images):
+    found = fast.channels_last(images)
+    assert torch.equal(found, images) and found.dtype == images.dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
 def batch(rows):
     rng = torch.Generator().manual_seed(0)
     seen = [{'image': torch.randint(0, 256, (rows, 4, 84, 84), dtype=torch.uint8, generator=rng),

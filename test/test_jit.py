@@ -12,7 +12,7 @@ import numba
 import pytest
 from town_support import ROOT
 
-from av_td3_ros.simulation import jit
+from av_td3_ros import jit
 
 _PROGRAM = """
 import sys

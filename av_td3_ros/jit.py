@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compile the simulator's inner loops with numba, cached on disk where a disk allows it."""
+"""Compile inner loops with numba, cached on disk where a disk allows it."""
 
 from __future__ import annotations
 
