@@ -172,7 +172,10 @@ def parse_arguments(arguments=None):
     parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'),
                         help='of ours and of the other; the reference chooses its own')
     parser.add_argument('--reference', type=Path, help='a checkout of github.com/sfujim/TD3')
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: this torch finds no GPU')
+    return options
 
 
 def main(arguments=None):
