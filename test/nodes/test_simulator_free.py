@@ -100,7 +100,7 @@ def damaged(tmp_path):
 
 @pytest.mark.parametrize('parameter, words', [
     ('town:=/no/such/town.xodr', 'town: cannot read the town /no/such/town.xodr'),
-    ('town:=atlantis', 'atlantis.xodr'),
+    ('town:=atlantis', "there is no town 'atlantis': town_a, town_b come with the package"),
     ('town:={damaged}', '{damaged}'),
     ('camera.fov:=5.0', 'camera.fov is 5.0, but must be between 10 and 160'),
     ('camera.width:=wide', 'camera.width must be'),
