@@ -9,7 +9,7 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   wants them, where torch brings them into that order anew at each call.
 - :func:`in_parts` takes images through convolutions in parts that stay in the processor's caches,
   on the way back too.
-- :func:`channels_last` lays images out as convolutions want them.
+- :func:`scaled` scales images and lays them out as convolutions want them, in one pass.
 - :func:`step_adam` leaves out what torch's optimizers look at anew in each step.
 - :func:`keep_memory` has what an update frees kept for the next one.
 
@@ -25,9 +25,8 @@ import contextlib
 import ctypes
 from pathlib import Path
 import sys
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -41,6 +40,9 @@ PART = 64
 # Below these, what is saved does not pay for the way through Python.
 _LEAST_ROWS, _LEAST_SIDE = 16, 64
 
+
+_compare_memory = ctypes.CDLL(None).memcmp
+_compare_memory.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
 # mallopt's parameters in glibc's malloc.h, and bytes: the most that the one takes, and more than
 # an update of 256 float32 images frees.
@@ -163,6 +165,13 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
         adam(parameters, [parameter.grad for parameter in parameters], average, square, [], steps,
              fused=True, amsgrad=False, beta1=group['betas'][0], beta2=group['betas'][1],
              lr=group['lr'], weight_decay=group['weight_decay'], eps=group['eps'], maximize=False)
+        count_change(parameters)
+
+
+def count_change(tensors: Iterable[torch.Tensor]) -> None:
+    """Have torch count a change of each, which it does for all operations but a fused Adam's."""
+    for tensor in tensors:
+        torch.autograd.graph.increment_version(tensor)
 
 
 def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
@@ -173,15 +182,29 @@ def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Ten
     return torch.cat([function(part) for part in images.split(PART)])
 
 
-def channels_last(images: torch.Tensor) -> torch.Tensor:
-    """Return images (B, C, H, W) laid out channels last, themselves where they are."""
-    usual = images.is_contiguous(memory_format=torch.channels_last) or not enabled
-    if usual or images.dtype != torch.uint8 or images.device.type != 'cpu' \
+def scaled(encoder: Any, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return ``encoder.scale(images, dtype)`` for images (B, C, H, W), laid out channels last."""
+    if not enabled or images.dtype != torch.uint8 or images.device.type != 'cpu' \
             or images.shape[1] != 4 or images.stride()[2:] != (images.shape[3], 1) \
-            or sys.byteorder != 'little':
-        return images.contiguous(memory_format=torch.channels_last)
-    from av_td3_ros.learning.interleave import interleaved
-    return interleaved(images)
+            or dtype not in (torch.float32, torch.bfloat16) or sys.byteorder != 'little':
+        return encoder.scale(images.contiguous(memory_format=torch.channels_last), dtype)
+    from av_td3_ros.learning import interleave
+    low, high = encoder.input_range
+    return interleave.scaled(images, low, high, dtype)
+
+
+class _Seen:
+    """A tensor as it was: whether it is still that one, in the same place, bit by bit."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor, self._place = tensor, tensor.data_ptr()
+        self._copy = tensor.detach().clone()
+        self._copied = self._copy.data_ptr(), self._copy.nbytes
+        self._comparable = tensor.stride() == self._copy.stride()   # without gaps
+
+    def is_same(self, tensor: torch.Tensor) -> bool:
+        return tensor is self._tensor and tensor.data_ptr() == self._place \
+            and self._comparable and not _compare_memory(self._place, *self._copied)
 
 
 class Prepared:
@@ -198,7 +221,7 @@ class Prepared:
             raise RuntimeError('it is for processors alone')
         self._layers, self._shapes, expected = layers, [], image
         self._steps: list[tuple[Any, ...]] = []
-        self._seen: list[np.ndarray] = []
+        self._seen: list[_Seen] = []
         for layer in layers:
             self._shapes.append(list(expected.shape))
             expected = F.relu(layer(expected))
@@ -215,13 +238,12 @@ class Prepared:
 
     def refresh(self) -> None:
         """Bring the weights into oneDNN's order, where they are not those of the last time."""
-        # Compared bit by bit, since not all that changes a tensor leaves a mark on it, torch's
-        # fused Adam for one: a tenth of the time that bringing them into order takes.
-        now = [parameter.detach().numpy().view(np.int32) for layer in self._layers
-               for parameter in (layer.weight, layer.bias)]
-        if self._steps and all(map(np.array_equal, now, self._seen)):
+        # Compared byte by byte, since not all that changes a tensor leaves a mark on it, torch's
+        # fused Adam for one: a twentieth of the time that bringing them into order takes.
+        now = [parameter for layer in self._layers for parameter in (layer.weight, layer.bias)]
+        if self._steps and all(map(_Seen.is_same, self._seen, now)):
             return
-        self._seen = [array.copy() for array in now]
+        self._seen = [_Seen(parameter) for parameter in now]
         self._steps = []
         for layer, shape in zip(self._layers, self._shapes):
             how = layer.padding, layer.stride, layer.dilation, layer.groups

@@ -26,6 +26,7 @@ from av_td3_ros.learning import checkpoint, fast
 from av_td3_ros.learning.acting import Acting, Observation
 from av_td3_ros.learning.augmentation import random_shift
 from av_td3_ros.learning.encoders import Encoder, get_cnn_extractor
+from av_td3_ros.learning.mixed_precision import BFloat16Copy
 from av_td3_ros.learning.networks import Actor, Critic
 from av_td3_ros.learning.settings import plain, read_config
 from av_td3_ros.settings import as_dict
@@ -107,6 +108,9 @@ class TD3Agent:
         self.rng = torch.Generator()
         self.rng.manual_seed(torch.initial_seed() if seed is None else seed)
         self._acting = Acting(self.actor, self.actor_cnn)
+        # What computes in updates for networks and targets, by name, where copies do.
+        self._copies: dict[str, BFloat16Copy] = {}
+        self._uses_copies = False
         self._before_change: Callable[[], None] | None = None
 
     def _encoders(self, actor_cnn: Encoder | None, critic_cnn: Encoder | None) \
@@ -175,6 +179,8 @@ class TD3Agent:
         """
         if self.failure is not None:
             raise LearningStopped(self.failure)
+        # Once an update: fast.enabled may change at any time.
+        self._uses_copies = fast.enabled and self.settings.algorithm.precision == 'bfloat16'
         now, then = self._inputs(batch.observation), self._inputs(batch.next_observation)
         action = batch.action.to(self.device)
         if noise is None:
@@ -197,17 +203,19 @@ class TD3Agent:
         with torch.no_grad(), self._arithmetic():
             # Target policy smoothing.
             noise = (noise * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
-            next_action = (self.actor_target(then.state(self.actor_cnn_target)).to(noise.dtype)
+            next_state = then.state(self._working('actor_cnn_target'))
+            next_action = (self._working('actor_target')(next_state).to(noise.dtype)
                            + noise).clamp(-self.max_action, self.max_action)
             # Clipped double Q-learning.
-            target_q1, target_q2 = self.critic_target(
-                then.state(self.critic_cnn_target), next_action)
+            target_q1, target_q2 = self._working('critic_target')(
+                then.state(self._working('critic_cnn_target')), next_action)
             target_q = batch.reward.to(self.device) \
                 + batch.discount.to(self.device) * torch.min(target_q1, target_q2)
 
-        with _batch_statistics(self.critic_cnn):
+        critic, critic_cnn = self._working('critic'), self._working('critic_cnn')
+        with _batch_statistics(critic_cnn):
             with self._arithmetic():
-                q1, q2 = self.critic(now.state(self.critic_cnn), action)
+                q1, q2 = critic(now.state(critic_cnn), action)
             loss = F.mse_loss(q1.to(target_q.dtype), target_q) \
                 + F.mse_loss(q2.to(target_q.dtype), target_q)
             norms = self._step(loss, 'critic', 'critic_cnn')
@@ -223,14 +231,16 @@ class TD3Agent:
 
     def _update_actor(self, now: _Inputs, taken: torch.Tensor,
                       demonstrated: torch.Tensor | None) -> dict[str, float]:
+        actor, actor_cnn = self._working('actor'), self._working('actor_cnn')
+        critic = self._working('critic')
         with torch.no_grad(), self._arithmetic():
-            critic_state = now.state(self.critic_cnn)
-        self.critic.requires_grad_(False)
+            critic_state = now.state(self._working('critic_cnn'))
+        critic.requires_grad_(False)
         try:
-            with _batch_statistics(self.actor_cnn):
+            with _batch_statistics(actor_cnn):
                 with self._arithmetic():
-                    action = self.actor(now.state(self.actor_cnn))
-                    q1 = self.critic.first(critic_state, action)
+                    action = actor(now.state(actor_cnn))
+                    q1 = critic.first(critic_state, action)
                 loss = -q1.float().mean()
                 report = {}
                 if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
@@ -242,7 +252,7 @@ class TD3Agent:
                     report['imitation_loss'] = apart.item()
                 norms = self._step(loss, 'actor', 'actor_cnn')
         finally:
-            self.critic.requires_grad_(True)
+            critic.requires_grad_(True)
         return {'actor_loss': loss.item(), **report, **norms}
 
     @torch.no_grad()
@@ -252,6 +262,8 @@ class TD3Agent:
             torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), self.tau)
             for kept, current in zip(target.buffers(), network.buffers()):
                 kept.copy_(current)
+            if self._uses_copies:
+                self._copies[f'{name}_target'].refresh()
 
     def _step(self, loss: torch.Tensor, *names: str) -> dict[str, float]:
         """Minimise ``loss`` over the named networks, or raise if anything is not finite."""
@@ -266,6 +278,9 @@ class TD3Agent:
             for parameter in parameters[name]:
                 parameter.grad = None
         loss.backward()
+        if self._uses_copies:
+            for name in names:
+                self._copies[name].hand_over_gradients()
         norms = {}
         for name in names:
             gradients = [parameter.grad for parameter in parameters[name]]
@@ -278,9 +293,22 @@ class TD3Agent:
                 torch._foreach_mul_(gradients, largest / norm)
             norms[f'{name}_grad_norm'] = norm
         self.finish_snapshot()
-        for optimizer in optimizers.values():
+        for name, optimizer in optimizers.items():
             fast.step_adam(optimizer)
+            if self._uses_copies:
+                self._copies[name].refresh()
         return norms
+
+    def _working(self, name: str) -> Any:
+        """Return what computes for the named network, or target, in this update."""
+        network = getattr(self, name)
+        if network is None or not self._uses_copies:
+            return network
+        kept = self._copies.get(name)
+        if kept is None or kept.master is not network:
+            kept = self._copies[name] = BFloat16Copy(network)
+        kept.refresh()
+        return kept.network
 
     def _inputs(self, observation: Any) -> _Inputs:
         if not self.use_dict_buffer:
@@ -290,9 +318,8 @@ class TD3Agent:
         if shift:
             image = random_shift(image, shift, self.rng)
         # In the convolutions' own type, which autocast would make of it for each encoder anew.
-        narrow = fast.enabled and self.settings.algorithm.precision == 'bfloat16'
         return _Inputs(image, observation['vector'].to(self.device),
-                       torch.bfloat16 if narrow else torch.float32)
+                       torch.bfloat16 if self._uses_copies else torch.float32)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         if self.settings.algorithm.precision == 'float32':
@@ -336,7 +363,7 @@ class _Inputs:
             return self._vector
         scaled = self._scaled.get(encoder.input_range)
         if scaled is None:
-            scaled = encoder.scale(fast.channels_last(self._image), self._dtype)
+            scaled = fast.scaled(encoder, self._image, self._dtype)
             self._scaled[encoder.input_range] = scaled
         return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
 

@@ -106,10 +106,21 @@ def test_images_in_bfloat16_are_those_that_autocast_rounds(kind):
     torch.rand(2, 4, 8, 8), torch.empty(0, 4, 8, 8, dtype=torch.uint8)],
     ids=['part of a stack', 'small', 'three channels', 'every second column', 'laid out already',
          'float', 'none'])
-def test_images_are_laid_out_as_torch_does_it(images):
-    found = fast.channels_last(images)
-    assert torch.equal(found, images) and found.dtype == images.dtype
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize('kind', [NatureEncoder, NatureLayerNormEncoder])
+def test_images_are_scaled_and_laid_out_as_torch_does_it(images, kind, dtype):
+    found, expected = fast.scaled(kind(), images, dtype), kind().scale(images, dtype)
+    assert torch.equal(found, expected) and found.dtype == expected.dtype
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('low, high', [(0.0, 1.0), (-1.0, 1.0), (0.3, 0.7), (-3.0, 0.0)])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_each_of_256_values_is_scaled_as_torch_does_it(low, high, dtype):
+    encoder = NatureEncoder()
+    encoder.input_range = low, high
+    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 4, 64).expand(1, 4, 4, 64)
+    assert torch.equal(fast.scaled(encoder, values, dtype), encoder.scale(values, dtype))
 
 
 def batch(rows):
