@@ -8,6 +8,7 @@ on this host has, in this process's environment too, so that child processes inh
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,9 @@ import pytest
 HEARTBEAT = 5.0
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs ignore it, and all that they start, which tests interrupt, would.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -42,7 +42,6 @@ class VideoWriter:
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
         self.dropped = self._missed = 0
-        self._size = size
         cv2.setNumThreads(1)
         self._video = Video(path, float(FRAMES_PER_SECOND), size)
         self._queue: queue.Queue[_Frame | None] = queue.Queue(_WAITING)

@@ -22,6 +22,7 @@ LEVEL = 0.95
 _FEWEST = 10        # blocks; with less, no claim is made
 _MOST = 100         # blocks; more do not tell more
 _LENGTHS = 4.0      # autocorrelation times in a block
+_SHORT = 1.5        # from blocks on that are shorter by this, intervals are widened
 _SMALLEST = 1e-12
 
 
@@ -99,7 +100,8 @@ def compare(differences: Mapping[str, np.ndarray], parts: Sequence[slice], *,
                 f'independent blocks, and {_FEWEST} are needed'}
     means = values.mean(axis=0)
     # Blocks that are much too short are alike: together they tell as much as fewer long ones.
-    error = blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks)) * math.sqrt(max(1.0, short / 1.5))
+    wider = math.sqrt(max(1.0, short / _SHORT))
+    error = wider * blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks))
     quantile = _quantile(blocks, resamples, seed)
     quantities = {}
     for name, mean, own in zip(names, means.tolist(), error.tolist()):

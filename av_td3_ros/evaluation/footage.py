@@ -88,7 +88,7 @@ def write_video(path: Path, bags: Sequence[str | Path], selections: Sequence[Sel
 
     Raises :class:`.BagError` where it cannot be written whole.
     """
-    video, count = None, 0
+    video = None
     try:
         for which, recording in enumerate(recordings):
             with Bag(bags[which]) as bag:
@@ -103,7 +103,6 @@ def write_video(path: Path, bags: Sequence[str | Path], selections: Sequence[Sel
                     if (frame.shape[1], frame.shape[0]) != video.size:
                         frame = cv2.resize(frame, video.size, interpolation=cv2.INTER_LINEAR)
                     video.write(draw(frame, recording, number, which))
-                    count += 1
                     progress()
         if video is not None:
             video.close()
@@ -112,7 +111,7 @@ def write_video(path: Path, bags: Sequence[str | Path], selections: Sequence[Sel
     finally:
         if video is not None:
             video.release()
-    return count
+    return 0 if video is None else video.frames
 
 
 def draw(frame: np.ndarray, recording: Recording, number: int, bag: int) -> np.ndarray:

@@ -8,7 +8,6 @@ import math
 
 from av_td3_ros.jit import compiled
 
-
 # The state: map position (m) and yaw (rad), body velocity (m/s), yaw rate (rad/s), the steer
 # angle at the wheels (rad, left positive), throttle and brake as they act (0 to 1), and the
 # longitudinal acceleration of the last substep (m/s^2), from which the axle loads follow.

@@ -16,7 +16,6 @@ import math
 
 from av_td3_ros.jit import compiled
 
-
 # Rows of the array of cars (F, N). S is the rear axle's distance along its lane in m.
 (POSE_X, POSE_Y, POSE_Z, POSE_YAW, SPEED, LENGTH, WIDTH, HEIGHT, S, DESIRED, NEXT_SPEED,
  CAR_ROWS) = range(12)

@@ -20,7 +20,6 @@ import numpy as np
 
 from av_td3_ros.jit import compiled
 
-
 NEAR = 0.05      # m; what is nearer to the camera's plane is cut away
 _FINE = 16       # sub-scanlines of a row for flat polygons, which are thin: far markings
 _COARSE = 4

@@ -15,7 +15,6 @@ import numpy as np
 
 from av_td3_ros.jit import compiled
 
-
 # Texels a side of the two tileable noise textures, as int8: both fit into the first cache.
 TEXTURE = 128
 _SHIFT = 7                  # its logarithm

@@ -128,7 +128,6 @@ class _Reader:
             if self._steps and task.route is not None and task.position is not None:
                 self._end('cut', min(task.position.distance / task.route.length, 1.0))
         else:
-            ending = transition.ending
             learner.demonstrate(
                 _STREAM, transition.action, transition.reward, transition.terminated,
                 transition.truncated, transition.frame, transition.vector)
@@ -137,8 +136,8 @@ class _Reader:
             self._stamp = transition.stamp
             self._tally.add(transition.reward, transition.terms,
                             None if driver.state is None else driver.state.speed)
-            if ending is not None and driver.result is not None:
-                self._end(ending.value, driver.result.completion)
+            if transition.ending is not None and driver.result is not None:
+                self._end(transition.ending.value, driver.result.completion)
 
     def _end(self, ending: str, completion: float) -> None:
         self._endings[ending] = self._endings.get(ending, 0) + 1

@@ -36,7 +36,6 @@ from av_td3_ros.training.expert import Expert
 from av_td3_ros.training.film import Film
 from av_td3_ros.visualization.video import VideoError
 
-
 Watch = Callable[[int, Observation, 'np.ndarray | None', Mapping[str, Any]], None]
 
 

@@ -26,11 +26,9 @@ while True:
     time.sleep(0.05)
 """
 PARENT = """
-import os, signal, sys, time
+import os, sys, time
 from pathlib import Path
 from av_td3_ros.demo.processes import Children, wait_until
-# A shell's background jobs ignore it, and what they start does so too.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 logs = Path(sys.argv[1])
 with Children(os.environ, logs) as children:
     started = [children.start(str(i), [sys.executable, "-c", code])
