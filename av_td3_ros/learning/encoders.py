@@ -15,7 +15,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from av_td3_ros.learning.fast import in_parts, linear, prepared
+from av_td3_ros.learning.fast import linear, prepared
 
 IMAGE_SHAPE = (84, 84)
 
@@ -73,13 +73,10 @@ class NatureEncoder(Encoder):
         self.fc = nn.Linear(flat, output_dim)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = in_parts(self._convolve, image)
-        return F.relu(linear(x, self.fc.weight, self.fc.bias), inplace=True)
-
-    def _convolve(self, image: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.conv1(image), inplace=True)
         x = F.relu(self.conv2(x), inplace=True)
-        return F.relu(self.conv3(x), inplace=True).flatten(1)
+        x = F.relu(self.conv3(x), inplace=True).flatten(1)
+        return F.relu(linear(x, self.fc.weight, self.fc.bias), inplace=True)
 
     def single_images(self, fixed: bool) -> Callable[[torch.Tensor], torch.Tensor]:
         shape = 1, self.input_channels, *self.image_shape
@@ -118,13 +115,10 @@ class NatureLayerNormEncoder(Encoder):
         self.ln4 = nn.LayerNorm(output_dim)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = linear(in_parts(self._convolve, image), self.fc.weight, self.fc.bias)
-        return F.leaky_relu(self.ln4(x), 0.01)
-
-    def _convolve(self, image: torch.Tensor) -> torch.Tensor:
         x = F.leaky_relu(self.ln1(self.conv1(image)), 0.01)
         x = F.leaky_relu(self.ln2(self.conv2(x)), 0.01)
-        return F.leaky_relu(self.ln3(self.conv3(x)), 0.01).flatten(1)
+        x = F.leaky_relu(self.ln3(self.conv3(x)), 0.01).flatten(1)
+        return F.leaky_relu(self.ln4(linear(x, self.fc.weight, self.fc.bias)), 0.01)
 
 
 class BasicBlock(nn.Module):

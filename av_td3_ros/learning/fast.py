@@ -7,8 +7,6 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   leaves half of the processor idle: MKL has AVX-512 for Intel's processors alone.
 - :func:`prepared` makes a network's convolutions for single images; their weights lie as oneDNN
   wants them, where torch brings them into that order anew at each call.
-- :func:`in_parts` takes images through convolutions in parts that stay in the processor's caches,
-  on the way back too.
 - :func:`scaled` scales images and lays them out as convolutions want them, in one pass.
 - :func:`step_adam` leaves out what torch's optimizers look at anew in each step.
 - :func:`keep_memory` has what an update frees kept for the next one.
@@ -25,7 +23,7 @@ import contextlib
 import ctypes
 from pathlib import Path
 import sys
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -34,12 +32,8 @@ from torch.optim.adam import adam
 
 enabled = True
 
-# Images of 4x84x84 and what the convolutions make of them: 64 are best on processors with 1 MiB of
-# L2 cache a core; 32 and 16 cost 5 and 15 % more, 256 cost 20 %.
-PART = 64
 # Below these, what is saved does not pay for the way through Python.
 _LEAST_ROWS, _LEAST_SIDE = 16, 64
-
 
 _compare_memory = ctypes.CDLL(None).memcmp
 _compare_memory.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
@@ -172,14 +166,6 @@ def count_change(tensors: Iterable[torch.Tensor]) -> None:
     """Have torch count a change of each, which it does for all operations but a fused Adam's."""
     for tensor in tensors:
         torch.autograd.graph.increment_version(tensor)
-
-
-def in_parts(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
-             ) -> torch.Tensor:
-    """Return ``function(images)`` for a function that takes each image by itself."""
-    if not enabled or len(images) <= PART or images.device.type != 'cpu':
-        return function(images)
-    return torch.cat([function(part) for part in images.split(PART)])
 
 
 def scaled(encoder: Any, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -46,7 +46,8 @@ class PolicySettings:
         ge=0.1, le=60.0)
     seed: int = setting(0, 'seed of routes and exploration', ge=0)
     town: str = setting(
-        '', 'OpenDRIVE file to draw routes from; empty takes the map that the bridge publishes')
+        '', 'map to draw routes from: an OpenDRIVE file (.xodr), or the name of a town that comes '
+        'with the package (town_a); empty takes the map that the bridge publishes')
     routes_file: str = setting(
         '', 'YAML file with the routes to drive in training, instead of drawing them: a list '
         '"routes" of {start: [x, y, z, yaw], goal: [x, y, z, yaw]} in m and rad, map frame')

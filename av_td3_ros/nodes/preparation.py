@@ -19,6 +19,7 @@ from av_td3_ros.nodes.plans import file_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.nodes.trainer_link import check_fit
 from av_td3_ros.settings import SettingsError
+from av_td3_ros.simulation.maps import town_path, TownError
 
 
 class Prepared(NamedTuple):
@@ -47,11 +48,12 @@ def prepare(settings: PolicySettings, logger: Any) -> Prepared:
                             'the parameters')
         if settings.routes_file:
             plans = file_plans(expand('routes_file', settings.routes_file))
-        if settings.training and settings.town \
-                and not expand('town', settings.town).is_file():
+        if settings.training and settings.town and not town_path(settings.town).is_file():
             raise SettingsError(f'town: {settings.town} is no file')
         for parameter in ('trainer', 'camera', 'guard'):
             _check_name(parameter, getattr(settings, parameter))
+    except TownError as error:
+        raise SettingsError(f'town: {error}') from None
     except (CheckpointError, PolicyRefused, SettingsError) as error:
         raise SettingsError(' '.join(str(error).split())) from None
     return Prepared(policy, task, plans)

@@ -11,10 +11,10 @@ from carla_msgs.msg import CarlaWorldInfo
 from rclpy.node import Node
 
 from av_td3_ros.driving.start import Plan
-from av_td3_ros.nodes.paths import expand
 from av_td3_ros.nodes.plans import stream_number, town_plans
 from av_td3_ros.nodes.policy_settings import PolicySettings
 from av_td3_ros.ros.throttled import Warnings
+from av_td3_ros.simulation.maps import town_path
 
 
 class TownReader:
@@ -45,7 +45,7 @@ class TownReader:
             return
         s = self._settings
         try:
-            town = Town.load(expand('town', s.town)) if world is None else Town.from_opendrive(
+            town = Town.load(town_path(s.town)) if world is None else Town.from_opendrive(
                 world.opendrive, world.map_name)
             plans = town_plans(town, s.episode, s.seed, stream_number(self._role))
             plans(0)  # a town without such a route says so here

@@ -11,10 +11,10 @@ import carla
 import numpy as np
 
 from av_td3_ros.driving.frames import Pose
-from av_td3_ros.resources import ResourceError, shipped
 from av_td3_ros.simulation import lanes as lane_data
 from av_td3_ros.simulation import surface
 from av_td3_ros.simulation.links import check_links
+from av_td3_ros.simulation.maps import default_town, town_path
 from av_td3_ros.simulation.opendrive import parse, read_roads, TownError
 from av_td3_ros.simulation.routes import Place, RouteGraph
 
@@ -164,29 +164,3 @@ class Town:
         return float(self._heights.at(
             min(max(x, self._heights.x), self._heights.x + (columns - 0.5) * cell),
             min(max(y, self._heights.y), self._heights.y + (rows - 0.5) * cell), 0.0))
-
-
-def town_path(given: str | Path) -> Path:
-    """
-    Return the path of a town: of an OpenDRIVE file, or of one that comes with the package.
-
-    A name with a suffix or a folder is a file, which need not be there; any other one, such as
-    'town_a', is a town of the package, and TownError is raised where that has none of the name.
-    """
-    path = Path(given)
-    try:
-        if path.suffix or path.name != str(given):
-            return path.expanduser()
-        maps = shipped('maps')
-    except (RuntimeError, ResourceError) as error:   # RuntimeError: ~name of no user
-        raise TownError(f'there is no town {given}: {error}') from None
-    towns = {found.stem: found for found in sorted(maps.glob('*.xodr'))}
-    if str(given) not in towns:
-        raise TownError(f'there is no town {str(given)!r}: {", ".join(towns)} come with the '
-                        'package; a file is named with its folder or suffix')
-    return towns[str(given)]
-
-
-def default_town() -> Path:
-    """Return the path of the town to train in."""
-    return town_path('town_a')

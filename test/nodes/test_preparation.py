@@ -51,9 +51,27 @@ def test_files_in_the_home_folder(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize('parameter', ['checkpoint', 'routes_file', 'town'])
 def test_a_home_that_nobody_has_is_said_with_its_parameter(parameter):
-    with pytest.raises(SettingsError, match=f'^{parameter} ~nobody-here/x: '):
+    with pytest.raises(SettingsError, match=f'^{parameter}.* ~nobody-here/x: '):
         prepare(PolicySettings(training=True, **{parameter: '~nobody-here/x'}),
                 logging.getLogger())
+
+
+@pytest.mark.parametrize('town, said', [
+    ('town_c', "^town: there is no town 'town_c': town_a, town_b come with the package"),
+    ('town_c.xodr', '^town: town_c.xodr is no file'), ('/', '^town: / is no file')])
+def test_a_town_that_is_not_there(town, said):
+    with pytest.raises(SettingsError, match=said):
+        prepare(PolicySettings(training=True, town=town), logging.getLogger())
+
+
+def test_a_town_of_the_package_by_its_name():
+    prepare(PolicySettings(training=True, town='town_b'), logging.getLogger())
+    found = []
+    reader = TownReader(types.SimpleNamespace(get_logger=logging.getLogger),
+                        PolicySettings(town='town_b'), 'role', None,
+                        lambda *what: found.append(what))
+    reader._read(None)
+    assert len(found) == 1
 
 
 def test_libraries_of_maps_and_simulation_are_not_loaded_for_nothing():

@@ -16,7 +16,6 @@ from torch import nn
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from av_td3_ros.learning import fast
 from av_td3_ros.learning.encoders import Encoder
 from av_td3_ros.learning.td3 import TD3Agent
 
@@ -58,8 +57,7 @@ def network_health(agent: TD3Agent, observation: Any, action: torch.Tensor) -> d
 
     def watch(name: str, network: Callable[..., torch.Tensor], *inputs: torch.Tensor
               ) -> torch.Tensor:
-        # Whole batches: a unit that is dead for a part of one is not dead.
-        with fast.plain(), _Rectified() as seen:
+        with _Rectified() as seen:
             out = network(*inputs)
         if seen.dead:
             found[f'dead_units/{name}'] = torch.cat(seen.dead).float().mean().item()
