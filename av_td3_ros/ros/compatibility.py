@@ -45,6 +45,8 @@ def make_executor(context: Context | None = None, *, threads: int = 1,
     """
     Return an executor: single-threaded, but that reentrant callbacks have ``threads`` beside it.
 
+    Events of endpoints are looked for now and then alone, see :class:`.OrderedExecutor`.
+
     With ``events``, the events executor where rclpy has it (Kilted, and late patch releases of
     Jazzy). It calls back without building a wait set for every event, but it is experimental: it
     has no guard conditions, and in rclpy 7.1 its waiting holds the interpreter's lock, so that
@@ -57,7 +59,11 @@ def make_executor(context: Context | None = None, *, threads: int = 1,
             pass
         else:
             return EventsExecutor(context=context)
-    return OrderedExecutor(threads, context)
+    try:
+        from rclpy.event_handler import EventHandler
+    except ImportError:
+        from rclpy.qos_event import QoSEventHandler as EventHandler
+    return OrderedExecutor(threads, context, rare=(EventHandler,))
 
 
 def timed(callback: Callable[[Any, float, float], None]) -> Callable[..., None]:
