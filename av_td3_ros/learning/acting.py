@@ -39,6 +39,10 @@ class Acting:
         return Acting(copy.deepcopy(self._actor, memo), copy.deepcopy(self._encoder, memo),
                       self._fixed)
 
+    def runs(self, actor: Actor, encoder: Encoder | None) -> bool:
+        """Tell whether these are the networks that it was made for."""
+        return actor is self._actor and encoder is self._encoder
+
     @torch.inference_mode()
     def __call__(self, observation: Observation) -> np.ndarray:
         """

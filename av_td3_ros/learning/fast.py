@@ -186,11 +186,13 @@ class _Seen:
         self._tensor, self._place = tensor, tensor.data_ptr()
         self._copy = tensor.detach().clone()
         self._copied = self._copy.data_ptr(), self._copy.nbytes
-        self._comparable = tensor.stride() == self._copy.stride()   # without gaps
 
     def is_same(self, tensor: torch.Tensor) -> bool:
+        # The copy has no gaps: with its strides the tensor has none either.
         return tensor is self._tensor and tensor.data_ptr() == self._place \
-            and self._comparable and not _compare_memory(self._place, *self._copied)
+            and tensor.stride() == self._copy.stride() and tensor.shape == self._copy.shape \
+            and tensor.dtype == self._copy.dtype \
+            and not _compare_memory(self._place, *self._copied)
 
 
 class Prepared:

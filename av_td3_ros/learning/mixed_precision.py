@@ -26,54 +26,83 @@ class BFloat16Copy:
 
     Autocast makes bfloat16 of the weights of linear layers and convolutions wherever they are
     used, and float32 of each gradient. :attr:`network` has them in bfloat16 until the master's
-    change. The same numbers, bit for bit. What else the layers have, normalizations' weights and
-    statistics for example, is the master's own.
+    change. The same numbers, bit for bit. All else, normalizations' weights and statistics or
+    whether it is training, is the master's, as of the last :meth:`refresh`; hooks of the master's
+    weights are not called.
     """
 
     def __init__(self, master: nn.Module) -> None:
         _watch_optimizers()
         self.master = master
-        self.network = copy.deepcopy(master)
+        self._build()
+        self.refresh()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied tensors begin to count their changes anew: copied and unpickled it is made anew.
+        return BFloat16Copy, (self.master,)
+
+    def _build(self) -> None:
+        self._originals = list(self.master.modules())
+        copies = {original: copy.copy(original) for original in self._originals}
+        self.network = copies[self.master]
+        # Each module with its copy, and what the copy has of its own.
+        self._pairs: list[tuple[nn.Module, nn.Module, dict[str, Any]]] = []
         self._layers: list[tuple[nn.Module, str]] = []
         self._weights: list[nn.Parameter] = []
-        for original, own in zip(master.modules(), self.network.modules()):
-            own._buffers = original._buffers
-            if not isinstance(original, _CONVERTED):
-                own._parameters = original._parameters
-                continue
-            for name, parameter in original._parameters.items():
-                if parameter is not None:
-                    weight = nn.Parameter(parameter.detach().to(torch.bfloat16),
-                                          requires_grad=parameter.requires_grad)
-                    setattr(own, name, weight)
-                    self._layers.append((original, name))
-                    self._weights.append(weight)
-        self._seen = self._masters()
-        self._versions = _versions(self._seen)
+        for original, copied in copies.items():
+            own: dict[str, Any] = {'_modules': {
+                name: child and copies[child] for name, child in original._modules.items()}}
+            if isinstance(original, _CONVERTED):
+                own['_parameters'] = {
+                    name: self._converted(original, name) for name in original._parameters}
+            self._pairs.append((original, copied, own))
+        self._marks: list[tuple[Any, ...]] = []
         self._gradients = [torch.empty_like(weight, dtype=torch.float32)
                            for weight in self._weights]
 
-    def _masters(self) -> list[torch.Tensor]:
+    def _converted(self, layer: nn.Module, name: str) -> nn.Parameter | None:
+        parameter = layer._parameters[name]
+        if parameter is None:
+            return None
+        weight = nn.Parameter(torch.empty_like(parameter, dtype=torch.bfloat16))
+        self._layers.append((layer, name))
+        self._weights.append(weight)
+        return weight
+
+    def _masters(self) -> list[Any]:
         return [layer._parameters[name] for layer, name in self._layers]
 
     @torch.no_grad()
     def refresh(self) -> None:
         """
-        Take the master's weights where they have changed.
+        Take from the master what has changed.
 
         Torch counts the changes of a tensor, all but those through ``.data`` or numpy: who makes
         such calls :func:`~.fast.count_change`.
         """
+        if list(self.master.modules()) != self._originals:
+            self._build()
+        for original, copied, own in self._pairs:
+            copied.__dict__.update(original.__dict__)
+            copied.__dict__.update(own)
         masters = self._masters()
-        versions = _versions(masters)
-        if versions != self._versions or any(one is not other for one, other
-                                             in zip(masters, self._seen)):
+        marks = [(master, master._version, master.data_ptr()) for master in masters]
+        if len(marks) != len(self._marks) or any(
+                one[0] is not other[0] or one[1:] != other[1:]
+                for one, other in zip(marks, self._marks)):
             torch._foreach_copy_(self._weights, masters)
-            self._seen, self._versions = masters, versions
+            self._marks = marks
+        for weight, master in zip(self._weights, masters):
+            weight.requires_grad_(master.requires_grad)
+
+    def forget_gradients(self) -> None:
+        """Leave out what was computed before; an update that was broken off leaves gradients."""
+        for weight in self._weights:
+            weight.grad = None
 
     @torch.no_grad()
     def hand_over_gradients(self) -> None:
-        """Give the master the gradients, in float32; each weight must have one."""
+        """Give the master the gradients, in float32, until the next ones; each must be there."""
         torch._foreach_copy_(self._gradients, [weight.grad for weight in self._weights])
         for master, weight, gradient in zip(self._masters(), self._weights, self._gradients):
             master.grad, weight.grad = gradient, None
@@ -88,7 +117,3 @@ def _watch_optimizers() -> None:
 def _count_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     for group in optimizer.param_groups:
         count_change(group['params'])
-
-
-def _versions(tensors: list[torch.Tensor]) -> list[int]:
-    return [tensor._version for tensor in tensors]

@@ -159,6 +159,8 @@ class TD3Agent:
         The observation is a flat state (state_dim,), or ``image`` (4, 84, 84) uint8, oldest frame
         first, with ``vector`` (vector_dim,) float32. Raises ValueError for other shapes.
         """
+        if not self._acting.runs(self.actor, self.actor_cnn):
+            self._acting = Acting(self.actor, self.actor_cnn)
         return self._acting(observation)
 
     def update(self, batch: Any, noise: torch.Tensor | None = None,
@@ -212,10 +214,9 @@ class TD3Agent:
             target_q = batch.reward.to(self.device) \
                 + batch.discount.to(self.device) * torch.min(target_q1, target_q2)
 
-        critic, critic_cnn = self._working('critic'), self._working('critic_cnn')
-        with _batch_statistics(critic_cnn):
+        with _batch_statistics(self.critic_cnn):
             with self._arithmetic():
-                q1, q2 = critic(now.state(critic_cnn), action)
+                q1, q2 = self._working('critic')(now.state(self._working('critic_cnn')), action)
             loss = F.mse_loss(q1.to(target_q.dtype), target_q) \
                 + F.mse_loss(q2.to(target_q.dtype), target_q)
             norms = self._step(loss, 'critic', 'critic_cnn')
@@ -231,16 +232,14 @@ class TD3Agent:
 
     def _update_actor(self, now: _Inputs, taken: torch.Tensor,
                       demonstrated: torch.Tensor | None) -> dict[str, float]:
-        actor, actor_cnn = self._working('actor'), self._working('actor_cnn')
-        critic = self._working('critic')
         with torch.no_grad(), self._arithmetic():
             critic_state = now.state(self._working('critic_cnn'))
-        critic.requires_grad_(False)
+        self.critic.requires_grad_(False)
         try:
-            with _batch_statistics(actor_cnn):
+            with _batch_statistics(self.actor_cnn):
                 with self._arithmetic():
-                    action = actor(now.state(actor_cnn))
-                    q1 = critic.first(critic_state, action)
+                    action = self._working('actor')(now.state(self._working('actor_cnn')))
+                    q1 = self._working('critic').first(critic_state, action)
                 loss = -q1.float().mean()
                 report = {}
                 if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
@@ -252,7 +251,7 @@ class TD3Agent:
                     report['imitation_loss'] = apart.item()
                 norms = self._step(loss, 'actor', 'actor_cnn')
         finally:
-            critic.requires_grad_(True)
+            self.critic.requires_grad_(True)
         return {'actor_loss': loss.item(), **report, **norms}
 
     @torch.no_grad()
@@ -272,15 +271,18 @@ class TD3Agent:
             raise LearningStopped(f'The loss of the {names[0]} is {loss.item()} in update '
                                   f'{self.total_it + (names[0] == "critic")};')
         optimizers = {name: getattr(self, f'{name}_optimizer') for name in names}
-        parameters = {name: optimizer.param_groups[0]['params']
+        parameters = {name: [parameter for group in optimizer.param_groups
+                             for parameter in group['params']]
                       for name, optimizer in optimizers.items()}
         for name in names:
             for parameter in parameters[name]:
                 parameter.grad = None
+        copies = [self._copies[name] for name in names] if self._uses_copies else []
+        for kept in copies:
+            kept.forget_gradients()
         loss.backward()
-        if self._uses_copies:
-            for name in names:
-                self._copies[name].hand_over_gradients()
+        for kept in copies:
+            kept.hand_over_gradients()
         norms = {}
         for name in names:
             gradients = [parameter.grad for parameter in parameters[name]]
@@ -293,10 +295,10 @@ class TD3Agent:
                 torch._foreach_mul_(gradients, largest / norm)
             norms[f'{name}_grad_norm'] = norm
         self.finish_snapshot()
-        for name, optimizer in optimizers.items():
+        for optimizer in optimizers.values():
             fast.step_adam(optimizer)
-            if self._uses_copies:
-                self._copies[name].refresh()
+        for kept in copies:
+            kept.refresh()
         return norms
 
     def _working(self, name: str) -> Any:

@@ -48,15 +48,22 @@ def prepare(settings: PolicySettings, logger: Any) -> Prepared:
                             'the parameters')
         if settings.routes_file:
             plans = file_plans(expand('routes_file', settings.routes_file))
-        if settings.training and settings.town and not town_path(settings.town).is_file():
-            raise SettingsError(f'town: {settings.town} is no file')
+        if settings.training and settings.town:
+            _check_town(settings.town)
         for parameter in ('trainer', 'camera', 'guard'):
             _check_name(parameter, getattr(settings, parameter))
-    except TownError as error:
-        raise SettingsError(f'town: {error}') from None
     except (CheckpointError, PolicyRefused, SettingsError) as error:
         raise SettingsError(' '.join(str(error).split())) from None
     return Prepared(policy, task, plans)
+
+
+def _check_town(given: str) -> None:
+    try:
+        there = town_path(given).is_file()
+    except (TownError, OSError) as error:
+        raise SettingsError(f'town: {error}') from None
+    if not there:
+        raise SettingsError(f'town: {given} is no file')
 
 
 def _check_name(parameter: str, name: str) -> None:

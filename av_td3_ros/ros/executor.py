@@ -7,7 +7,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 import threading
 import time
-from typing import Any, Callable
+from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
@@ -28,7 +28,8 @@ class OrderedExecutor(Executor):
     waits for its messages in step sees them in the same order every time, and only callbacks
     in a ReentrantCallbackGroup, which must not touch what the others do, run beside them.
 
-    What is of the types ``rare`` is looked for every 0.2 s, where some callback is due as often.
+    What is of the types ``rare`` is looked for every 0.2 s, where some callback is due as often,
+    and after a wait that ended with nothing to do.
     Events of endpoints (a profile that does not fit) are meant: a node has two or more for each
     endpoint, and to wait for all of them in every turn takes more of the processor than most
     callbacks do.
@@ -38,6 +39,8 @@ class OrderedExecutor(Executor):
                  rare: tuple[type, ...] = ()) -> None:
         super().__init__(context=context)
         self._rare, self._next_rare, self._waits_for_rare = rare, 0.0, False
+        self._until: Any = None
+        self._asked = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix='service')
         # All of them now: a pool starts each of its threads when the others happen to be busy, for
         # the first time after hours perhaps, and then a node seems to leak.
@@ -56,18 +59,32 @@ class OrderedExecutor(Executor):
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Run one callback, or start a reentrant one; wait for it for up to ``timeout_sec``."""
-        self._once(timeout_sec, lambda: False)
+        self._until = None
+        self._once(timeout_sec)
 
     def spin_once_until_future_complete(self, future: Any, timeout_sec: Any = None) -> None:
         """As :meth:`spin_once`; return also when ``future`` is done and somebody wakes this."""
         # rclpy's own executors add a callback to the future here, in every turn, and it stays.
-        self._once(timeout_sec, future.done)
+        self._until = future
+        self._once(timeout_sec)
 
-    def _once(self, timeout_sec: Any, condition: Callable[[], bool]) -> None:
+    def _is_over(self) -> bool:
+        # Asked before each wait, and once more where the last callback of a wait has run: for the
+        # third time only after a wait that ended with nothing to do. An event ends one too, even
+        # if it was not waited for, and would end the next ones.
+        self._asked += 1
+        if self._asked > 2:
+            self._next_rare = 0.0
+        return self._until is not None and self._until.done()
+
+    def _once(self, timeout_sec: Any) -> None:
         handler: Any
         entity: Any
+        self._asked = 0
         try:
-            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec, None, condition)
+            # The same condition each time: with another one rclpy begins to wait anew, and forgets
+            # what else is ready. A timer that is always due would be all that ever runs.
+            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec, None, self._is_over)
         except (ShutdownException, TimeoutException, ConditionReachedException):
             return
         finally:

@@ -265,3 +265,36 @@ def test_memory_that_was_freed_is_used_again():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           check=True, timeout=100)
     assert int(done.stdout) < 2000
+
+
+WEIGHTS = {
+    'turned': lambda weight: weight.transpose_(2, 3),
+    'turned data': lambda weight: setattr(weight, 'data', weight.data.transpose(2, 3)),
+    'one kernel for all': lambda weight: setattr(
+        weight, 'data', weight.data[:1].expand(32, -1, -1, -1)),
+    'one number': lambda weight: weight.data.view(-1)[17:18].fill_(3.0),
+}
+
+
+@pytest.mark.parametrize('change', WEIGHTS.values(), ids=WEIGHTS)
+def test_an_action_is_by_the_weights_of_now(change):
+    torch.manual_seed(0)
+    agent = TD3Agent(535, 2, seed=0, config={'networks': {'cnn': {'architecture': 'nature'}}})
+    seen = {'image': np.random.default_rng(0).integers(0, 256, (4, 84, 84), dtype=np.uint8),
+            'vector': np.zeros(23, np.float32)}
+    before = agent.act(seen)
+    with torch.no_grad():
+        change(agent.actor_cnn.conv1.weight)
+    found = agent.act(seen)
+    assert not np.allclose(found, before, rtol=1e-3)
+    fast.enabled = False
+    assert np.allclose(found, Acting(agent.actor, agent.actor_cnn)(seen), rtol=1e-4, atol=1e-6)
+
+
+def test_an_action_is_by_the_networks_of_now():
+    one, other = (TD3Agent(535, 2, seed=0, config={
+        'networks': {'cnn': {'architecture': 'nature'}}}) for _ in range(2))
+    seen = {'image': np.full((4, 84, 84), 90, np.uint8), 'vector': np.zeros(23, np.float32)}
+    one.act(seen)
+    one.actor, one.actor_cnn = other.actor, other.actor_cnn
+    assert np.array_equal(one.act(seen), other.act(seen))

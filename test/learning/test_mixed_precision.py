@@ -3,6 +3,7 @@
 """Copies with bfloat16 weights compute bit by bit what autocast does, and follow their masters."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -159,3 +160,82 @@ def test_a_copied_agent_computes_with_its_own():
     expected = made()
     updated(expected, [0, 1, 2, 7, 8], False)
     assert same(other, expected)
+
+
+@pytest.mark.parametrize('way', [copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))])
+def test_a_copied_agent_follows_its_own_changes(way, tmp_path):
+    """Its tensors count their changes from 0 again, up to what the original's had counted."""
+    agents = []
+    for enabled in (True, False):
+        torch.manual_seed(0)
+        agent = TD3Agent(23, 2, use_dict_buffer=False, seed=0, config={
+            'algorithm': {'precision': 'bfloat16'}})
+        fast.enabled = enabled
+        agent.update(flat(0))
+        agent.save_checkpoint(tmp_path / f'{enabled}.pth')
+        agent.update(flat(1))
+        for _ in range(3):
+            agent = way(agent)
+            agent.load_checkpoint(tmp_path / f'{enabled}.pth')
+            agent.update(flat(2))
+            agent.update(flat(3))
+        agents.append(agent)
+    assert same(*agents)
+
+
+def flat(seed):
+    given = batch(seed, 32)
+    return given._replace(observation=given.observation['vector'],
+                          next_observation=given.next_observation['vector'])
+
+
+def test_an_update_that_was_broken_off_leaves_no_gradients(monkeypatch):
+    agents = made(), made()
+    real = torch.Tensor.backward
+    for agent, enabled in zip(agents, (True, False)):
+        updated(agent, [0], enabled)
+
+        def broken(*arguments, **options):
+            real(*arguments, **options)
+            raise KeyboardInterrupt
+        monkeypatch.setattr(torch.Tensor, 'backward', broken)
+        with pytest.raises(KeyboardInterrupt):
+            updated(agent, [1], enabled)
+        monkeypatch.setattr(torch.Tensor, 'backward', real)
+        updated(agent, [2, 3], enabled)
+    assert same(*agents)
+
+
+def test_parts_and_attributes_of_networks_may_be_replaced():
+    agents = made('resnet18'), made('resnet18')
+    for agent, enabled in zip(agents, (True, False)):
+        updated(agent, [0, 1], enabled)
+        torch.manual_seed(1)
+        agent.critic_target.Q1.fc2 = torch.nn.Linear(256, 256).requires_grad_(False)
+        agent.critic_target.Q2 = copy.deepcopy(agent.critic_target.Q1)
+        agent.actor_target.max_action = 0.3
+        agent.actor_cnn.backbone.bn1.momentum = 0.5
+        agent.critic_cnn_target.train()
+        updated(agent, [2, 3], enabled)
+    assert same(*agents)
+    assert not agents[0].actor_cnn.training and not agents[0].critic_cnn.training
+
+
+def test_tensors_may_be_swapped():
+    agents = made(), made()
+    for agent, enabled in zip(agents, (True, False)):
+        updated(agent, [0, 1], enabled)
+        torch.utils.swap_tensors(agent.critic_target.Q1.fc2.weight,
+                                 agent.critic_target.Q2.fc2.weight)
+        updated(agent, [2, 3], enabled)
+    assert same(*agents)
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_what_is_frozen_is_refused(enabled):
+    agent = made()
+    updated(agent, [0], enabled)
+    before = agent.critic.Q2.fc1.weight.requires_grad_(False).clone()
+    with pytest.raises((RuntimeError, TypeError)):
+        updated(agent, [1], enabled)
+    assert torch.equal(agent.critic.Q2.fc1.weight, before)

@@ -58,7 +58,8 @@ def test_a_home_that_nobody_has_is_said_with_its_parameter(parameter):
 
 @pytest.mark.parametrize('town, said', [
     ('town_c', "^town: there is no town 'town_c': town_a, town_b come with the package"),
-    ('town_c.xodr', '^town: town_c.xodr is no file'), ('/', '^town: / is no file')])
+    ('town_c.xodr', '^town: town_c.xodr is no file'), ('/', '^town: / is no file'),
+    (f"{'x' * 300}.xodr", '^town: .*too long')])
 def test_a_town_that_is_not_there(town, said):
     with pytest.raises(SettingsError, match=said):
         prepare(PolicySettings(training=True, town=town), logging.getLogger())
