@@ -64,19 +64,12 @@ def _scale_to_float32(images: np.ndarray, factor: float, low: float, out: np.nda
 
 @compiled('void(uint8[:, :, :], float32, float32, int16[:, ::1])')
 def _scale_to_bfloat16(images: np.ndarray, factor: float, low: float, out: np.ndarray) -> None:
-    packed, numbers = np.empty(_PIECE, np.uint32), np.empty(CHANNELS * _PIECE, np.float32)
-    bits = numbers.view(np.uint32)
+    numbers = np.empty((1, out.shape[1]), np.float32)
+    bits = numbers.view(np.uint32)[0]
     for item in range(len(images)):
-        pixels = images.shape[2]
-        for start in range(0, pixels, _PIECE):
-            count = min(_PIECE, pixels - start)
-            _interleave(images[item], start, packed[:count])
-            values = packed[:count].view(np.uint8)
-            target = out[item, CHANNELS * start:CHANNELS * (start + count)]
-            for place in range(len(values)):
-                numbers[place] = np.float32(values[place]) * factor + low
-            for place in range(len(values)):
-                # To the nearest, ties to the even.
-                even = (bits[place] >> np.uint32(16)) & np.uint32(1)
-                target[place] = np.int16((bits[place] + np.uint32(0x7fff) + even)
-                                         >> np.uint32(16))
+        _scale_to_float32(images[item:item + 1], factor, low, numbers)
+        target = out[item]
+        for place in range(len(bits)):
+            # To the nearest, ties to the even.
+            even = (bits[place] >> np.uint32(16)) & np.uint32(1)
+            target[place] = np.int16((bits[place] + np.uint32(0x7fff) + even) >> np.uint32(16))

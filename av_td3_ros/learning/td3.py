@@ -26,6 +26,7 @@ from av_td3_ros.learning import checkpoint, fast
 from av_td3_ros.learning.acting import Acting, Observation
 from av_td3_ros.learning.augmentation import random_shift
 from av_td3_ros.learning.encoders import Encoder, get_cnn_extractor
+from av_td3_ros.learning.inputs import describe_batch, Inputs
 from av_td3_ros.learning.mixed_precision import BFloat16Copy
 from av_td3_ros.learning.networks import Actor, Critic
 from av_td3_ros.learning.settings import plain, read_config
@@ -196,11 +197,11 @@ class TD3Agent:
                     report.update(self._update_actor(now, action, demonstrated))
                 self._update_targets()
         except LearningStopped as error:
-            self.failure = f'{error} {_describe_batch(batch)}'
+            self.failure = f'{error} {describe_batch(batch)}'
             raise LearningStopped(self.failure) from None
         return report
 
-    def _update_critic(self, batch: Any, now: _Inputs, then: _Inputs, action: torch.Tensor,
+    def _update_critic(self, batch: Any, now: Inputs, then: Inputs, action: torch.Tensor,
                        noise: torch.Tensor) -> dict[str, float]:
         with torch.no_grad(), self._arithmetic():
             # Target policy smoothing.
@@ -230,7 +231,7 @@ class TD3Agent:
         gone = self.total_it / algorithm.imitation_updates if algorithm.imitation_updates else 0.0
         return algorithm.imitation * max(1.0 - gone, 0.0)
 
-    def _update_actor(self, now: _Inputs, taken: torch.Tensor,
+    def _update_actor(self, now: Inputs, taken: torch.Tensor,
                       demonstrated: torch.Tensor | None) -> dict[str, float]:
         with torch.no_grad(), self._arithmetic():
             critic_state = now.state(self._working('critic_cnn'))
@@ -298,7 +299,7 @@ class TD3Agent:
         for optimizer in optimizers.values():
             fast.step_adam(optimizer)
         for kept in copies:
-            kept.refresh()
+            kept.refresh()      # while what was written is still in the caches
         return norms
 
     def _working(self, name: str) -> Any:
@@ -312,16 +313,16 @@ class TD3Agent:
         kept.refresh()
         return kept.network
 
-    def _inputs(self, observation: Any) -> _Inputs:
+    def _inputs(self, observation: Any) -> Inputs:
         if not self.use_dict_buffer:
-            return _Inputs(None, observation.to(self.device), torch.float32)
+            return Inputs(None, observation.to(self.device), torch.float32)
         image = observation['image'].to(self.device)
         shift = self.settings.algorithm.random_shift
         if shift:
             image = random_shift(image, shift, self.rng)
         # In the convolutions' own type, which autocast would make of it for each encoder anew.
-        return _Inputs(image, observation['vector'].to(self.device),
-                       torch.bfloat16 if self._uses_copies else torch.float32)
+        return Inputs(image, observation['vector'].to(self.device),
+                      torch.bfloat16 if self._uses_copies else torch.float32)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         if self.settings.algorithm.precision == 'float32':
@@ -351,25 +352,6 @@ class TD3Agent:
                                keep_hyper_parameters=keep_hyper_parameters)
 
 
-class _Inputs:
-    """Observations on their way into several encoders: scaled once for each input range."""
-
-    def __init__(self, image: torch.Tensor | None, vector: torch.Tensor, dtype: torch.dtype
-                 ) -> None:
-        self._image, self._vector, self._dtype = image, vector, dtype
-        self._scaled: dict[tuple[float, float], torch.Tensor] = {}
-
-    def state(self, encoder: Encoder | None) -> torch.Tensor:
-        """Return what a head takes: the encoder's features and the vector, (B, state_dim)."""
-        if encoder is None:
-            return self._vector
-        scaled = self._scaled.get(encoder.input_range)
-        if scaled is None:
-            scaled = fast.scaled(encoder, self._image, self._dtype)
-            self._scaled[encoder.input_range] = scaled
-        return torch.cat([encoder(scaled).to(self._vector.dtype), self._vector], dim=1)
-
-
 @contextlib.contextmanager
 def _batch_statistics(encoder: Encoder | None) -> Iterator[None]:
     """
@@ -392,23 +374,6 @@ def _batch_statistics(encoder: Encoder | None) -> Iterator[None]:
         raise
     finally:
         encoder.eval()
-
-
-def _describe_batch(batch: Any) -> str:
-    """Say what is wrong with a batch whose loss or gradient is not finite."""
-    fields: dict[str, torch.Tensor] = {}
-    for name in ('observation', 'action', 'reward', 'next_observation', 'discount'):
-        value = getattr(batch, name)
-        if isinstance(value, Mapping):
-            fields.update({f'{name}.{key}': item for key, item in value.items()})
-        else:
-            fields[name] = value
-    for name, value in fields.items():
-        rows = (~torch.isfinite(value.reshape(len(value), -1)).all(dim=1)).nonzero().flatten()
-        if len(rows):
-            return (f'the batch has {name} not finite in {len(rows)} of {len(value)} rows, '
-                    f'first in row {int(rows[0])}')
-    return f'its batch of {len(fields["reward"])} is finite'
 
 
 def _merged(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
