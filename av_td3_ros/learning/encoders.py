@@ -75,7 +75,8 @@ class NatureEncoder(Encoder):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.conv1(image), inplace=True)
         x = F.relu(self.conv2(x), inplace=True)
-        x = F.relu(self.conv3(x), inplace=True).flatten(1)
+        # Flat before the ReLU: gradients come flat, and torch is slow where layouts differ.
+        x = F.relu(self.conv3(x).flatten(1), inplace=True)
         return F.relu(linear(x, self.fc.weight, self.fc.bias), inplace=True)
 
     def single_images(self, fixed: bool) -> Callable[[torch.Tensor], torch.Tensor]:
