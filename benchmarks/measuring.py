@@ -5,16 +5,20 @@ What the benchmarks share: the machine in words, and sides that are measured in 
 
 Two sides that are timed one after the other are compared with two states of the machine. Here each
 round times all of them, every other round in the opposite order, and what is reported is the
-median over the rounds of the ratio within a round.
+median over the rounds of the ratio within a round. :class:`Apart` keeps sides from sharing what a
+process has one of: its allocator, with the settings and the habits that it was given.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+from multiprocessing.connection import Connection
 import os
 from pathlib import Path
 import platform
 import statistics
+import sys
 import time
 from typing import Any, Callable, Mapping, Sequence
 
@@ -50,13 +54,61 @@ def _processor() -> dict[str, str]:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """Return what a call takes."""
+    """Return what a call takes; what it returns is let go of after that."""
     begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+    result = call()
+    taken = time.perf_counter() - begun
+    del result
+    return taken
 
 
-def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int, *, warmup: int = 1
+class Apart:
+    """
+    A side in a process of its own, as its users run it.
+
+    There ``make(*arguments)``, a module's own function, returns the call to be timed, or None
+    where there can be none; :attr:`there` tells. Beginning is slow, since the process imports
+    everything anew. To be closed: ``with contextlib.closing(...)``.
+    """
+
+    def __init__(self, make: Callable[..., Callable[[], Any] | None], *arguments: Any) -> None:
+        context = multiprocessing.get_context('spawn')
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments),
+                                        daemon=True)
+        self._process.start()
+        theirs.close()
+        self.there: bool = self._receive()
+
+    def seconds(self) -> float:
+        """Return what a call takes there."""
+        self._pipe.send(None)
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            sys.exit('a side of the benchmark ended by itself; what it printed says why')
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join()
+
+
+def _serve(pipe: Connection, make: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    call = make(*arguments)
+    pipe.send(call is not None)
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        pipe.send(seconds(call))
+
+
+def in_turn(sides: Mapping[str, Callable[[], Any] | Apart], rounds: int, *, warmup: int = 1
             ) -> dict[str, list[float]]:
     """
     Call every side once a round, in turn, and return the seconds of each call.
@@ -66,7 +118,8 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int, *, warmup: int 
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(-warmup, rounds):
         for name in list(sides)[::1 if number % 2 else -1]:
-            taken = seconds(sides[name])
+            side = sides[name]
+            taken = side.seconds() if isinstance(side, Apart) else seconds(side)
             if number >= 0:
                 times[name].append(taken)
     return times

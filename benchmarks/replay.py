@@ -4,10 +4,12 @@
 """
 Times the replay memory, in memory and from a memory-mapped directory; prints one JSON line.
 
-The other side is Stable-Baselines3's DictReplayBuffer, where it can be imported; both are
-measured in turn in the same run, the median and the 10th and 90th percentile reported. The
-part ``--kills N`` kills a process that fills a directory N times at random moments, and reads
-back every row each time.
+The other side is Stable-Baselines3's DictReplayBuffer, where it can be imported, in a process of
+its own; both are measured in turn in the same run, the median and the 10th and 90th percentile
+reported. A batch is let go of before the next one is drawn, or, ``held``, after it, as by a loop
+that learns: for the other side it decides whether memory is returned to the system in between. The
+part ``--kills N`` kills a process that fills a directory N times at random moments, and reads back
+every row each time.
 
 Usage: replay.py [--rows 100000] [--directory DIR] [--threads 2] [--kills 0]
 """
@@ -15,6 +17,7 @@ Usage: replay.py [--rows 100000] [--directory DIR] [--threads 2] [--kills 0]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -28,9 +31,11 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'test' / 'learning')]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks'), str(ROOT / 'test' / 'learning')]
 
-from av_td3_ros.learning.replay import ReplayMemory  # noqa: E402, I100, I202
+import measuring  # noqa: E402, I100
+
+from av_td3_ros.learning.replay import ReplayMemory  # noqa: E402
 
 EPISODE = 500
 CACHE = np.random.default_rng(0).integers(0, 255, (64, 84, 84), dtype=np.uint8)
@@ -42,13 +47,15 @@ def percentiles(seconds):
     return {'p50_ms': round(middle, 4), 'p10_ms': round(low, 4), 'p90_ms': round(high, 4)}
 
 
-def timed(call, clock=time.perf_counter):
-    """Return what a call takes in seconds; what it returns is let go of after that."""
-    start = clock()
-    result = call()
-    stop = clock()
-    del result
-    return stop - start
+class Held:
+    """A call whose result is let go of when the next one has been made."""
+
+    def __init__(self, call):
+        self._call, self._last = call, None
+
+    def __call__(self):
+        """Call, and hold what comes."""
+        self._last = self._call()
 
 
 def in_turn(calls, repeats):
@@ -58,22 +65,28 @@ def in_turn(calls, repeats):
     In blocks of twenty, as a learner calls one of them and never the other: an allocator that
     is upset by one is not held against the next. Every other round goes the other way round.
     Returns the figures of each, and their ``ratios`` to the first one: the median over the rounds,
-    of the processor's time, which other processes hardly take part in.
+    of the processor's time, which other processes hardly take part in, for those of this process.
     """
     times = {name: [] for name in calls}
-    cpu = {name: [] for name in calls}
+    cpu = {name: [] for name in calls if not isinstance(calls[name], measuring.Apart)}
     for number in range(max(1, repeats // 20)):
         for name in list(calls)[::1 if number % 2 else -1]:
+            call = calls[name]
+            timed = call.seconds if isinstance(call, measuring.Apart) \
+                else lambda call=call: measuring.seconds(call)
             for _ in range(2):
-                timed(calls[name])
+                timed()
             used = time.thread_time()
-            times[name] += [timed(calls[name]) for _ in range(20)]
-            cpu[name].append((time.thread_time() - used) / 20)
+            times[name] += [timed() for _ in range(20)]
+            if name in cpu:
+                cpu[name].append((time.thread_time() - used) / 20)
     first = np.array(next(iter(cpu.values())))
-    return {**{name: {**percentiles(times[name]),
-                      'cpu_ms': round(1e3 * float(np.median(cpu[name])), 4)} for name in calls},
-            'ratios': {name: round(float(np.median(np.array(values) / first)), 3)
-                       for name, values in cpu.items()}}
+    figures = {name: percentiles(values) for name, values in times.items()}
+    for name, values in cpu.items():
+        figures[name]['cpu_ms'] = round(1e3 * float(np.median(values)), 4)
+    figures['ratios'] = {name: round(float(np.median(np.array(values) / first)), 3)
+                         for name, values in cpu.items()}
+    return figures
 
 
 def grow(memory, rows):
@@ -87,14 +100,14 @@ def grow(memory, rows):
             memory.add(0, action, 1.0, False, i % EPISODE == EPISODE - 1, frame, vector)
 
 
-def stable_baselines(rows):
-    """Return a full buffer of Stable-Baselines3, or None where it is not installed."""
+def stable_baselines(rows, size, held, threads):
+    """Return a call that samples a full buffer of Stable-Baselines3, None where it is missing."""
     try:
         from gymnasium import spaces
-        import stable_baselines3
         from stable_baselines3.common.buffers import DictReplayBuffer
     except ImportError:
-        return None, None
+        return None
+    torch.set_num_threads(threads)
     observations = spaces.Dict({'image': spaces.Box(0, 255, (4, 84, 84), np.uint8),
                                 'vector': spaces.Box(-1, 1, (23,), np.float32)})
     buffer = DictReplayBuffer(rows, observations, spaces.Box(-1, 1, (2,), np.float32),
@@ -103,7 +116,27 @@ def stable_baselines(rows):
         for array in arrays.values():
             array[:] = 1
     buffer.pos, buffer.full = 0, True
-    return buffer, stable_baselines3.__version__
+
+    def call():
+        return buffer.sample(size)
+    return Held(call) if held else call
+
+
+def sampling(memories, size, held, options):
+    """Return the figures of sampling from ``memories`` by name, and from the other side's."""
+    calls = {name: lambda memory=memory: memory.sample(size) for name, memory in memories.items()}
+    if held:
+        calls = {name: Held(call) for name, call in calls.items()}
+    with contextlib.closing(measuring.Apart(stable_baselines, options.sb3_rows, size, held,
+                                            options.threads)) as sb3:
+        if sb3.there:
+            calls['sb3'] = sb3
+        figures = in_turn(calls, options.repeats)
+    figures['mapped_over_memory'] = figures.pop('ratios')['mapped']
+    for name in memories if sb3.there else ():
+        figures[f'times_faster_{name}'] = round(figures['sb3']['p50_ms']
+                                                / figures[name]['p50_ms'], 2)
+    return figures
 
 
 def bytes_of(memory):
@@ -142,38 +175,31 @@ def measure(options, folder):
     commits, adds = [], []
     # Into new blocks of the disk first, then over old ones, as a full ring does.
     for _ in range(20):
-        adds.append(timed(lambda: grow(on_disk, 1000)) / 1000)
-        commits.append(timed(on_disk.commit))
+        adds.append(measuring.seconds(lambda: grow(on_disk, 1000)) / 1000)
+        commits.append(measuring.seconds(on_disk.commit))
     result['commit_1000'] = percentiles(commits)
     result['add'] = percentiles(adds)
     state = on_disk.state_dict()
     on_disk.close()
     opened = []
     for _ in range(5):
-        opened.append(timed(lambda: ReplayMemory(options.rows,
-                                                 directory=folder / 'replay').close()))
+        opened.append(measuring.seconds(
+            lambda: ReplayMemory(options.rows, directory=folder / 'replay').close()))
     result['reopen'] = percentiles(opened)
     on_disk = ReplayMemory(options.rows, directory=folder / 'replay')
-    result['load_state_dict'] = percentiles([timed(lambda: on_disk.load_state_dict(state))])
+    result['load_state_dict'] = percentiles(
+        [measuring.seconds(lambda: on_disk.load_state_dict(state))])
     in_memory = ReplayMemory(options.rows)
     grow(in_memory, options.rows)
-    sb3, result['sb3_version'] = stable_baselines(options.sb3_rows)
     # The first touch of each page of a map is a fault: a one-off, reported by itself.
     result['mapped_first_touch_256'] = percentiles(
-        [timed(lambda: on_disk.sample(256)) for _ in range(20)])
+        [measuring.seconds(lambda: on_disk.sample(256)) for _ in range(20)])
     for _ in range(options.rows // 100):
         on_disk.sample(256)
+    memories = {'memory': in_memory, 'mapped': on_disk}
     for size in (64, 256):
-        calls = {'memory': lambda: in_memory.sample(size), 'mapped': lambda: on_disk.sample(size)}
-        if sb3:
-            calls['sb3'] = lambda: sb3.sample(size)
-        figures = in_turn(calls, options.repeats)
-        figures['mapped_over_memory'] = figures.pop('ratios')['mapped']
-        if sb3:
-            for name in ('memory', 'mapped'):
-                figures[f'times_faster_{name}'] = round(figures['sb3']['p50_ms']
-                                                        / figures[name]['p50_ms'], 2)
-        result[f'sample_{size}'] = figures
+        for held in (False, True):
+            result[f'sample_{size}' + '_held' * held] = sampling(memories, size, held, options)
     result['bytes_per_transition'] = bytes_of(in_memory)
     on_disk.close()
     if options.kills:

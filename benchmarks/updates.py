@@ -8,13 +8,14 @@ Images: 4x84x84 with a vector of 23, an encoder of its own for actor and critic 
 features), heads of 256-256, for each batch size in float32 and bfloat16, beside
 Stable-Baselines3's TD3 with the same networks. Flat: 17 numbers, 6 actions, batch 256, beside
 Stable-Baselines3 and, with ``--reference DIR`` (a checkout of github.com/sfujim/TD3), that. All
-sides take turns in one run; a round is an even number of updates: every second one is the actor's
-too.
+sides take turns in one run, each in a process of its own, as its users run it; a round is an even
+number of updates: every second one is the actor's too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 from pathlib import Path
 import statistics
@@ -108,7 +109,7 @@ def stable_baselines_model(rows, *, images, device='cpu'):
     return model
 
 
-def stable_baselines(batch, updates, rows, *, images, device='cpu'):
+def stable_baselines(batch, updates, rows, images, device='cpu'):
     """Return a call that makes so many updates of Stable-Baselines3's TD3, None without it."""
     model = stable_baselines_model(rows, images=images, device=device)
     return model and (lambda: model.train(gradient_steps=updates, batch_size=batch))
@@ -139,11 +140,38 @@ def reference(folder, batch, updates, rows):
     return run
 
 
-def figures(sides, updates, rounds, threads):
-    """Measure; return updates per second of each side, and how many times ours are faster."""
-    there = {name: call for name, call in sides.items() if call is not None}
+def side(threads, make, *arguments):
+    """Return what ``make`` returns, with so many threads of torch in this process."""
     torch.set_num_threads(threads)
-    times = measuring.in_turn(there, rounds)
+    return make(*arguments)
+
+
+def ours_on_images(precision, batch, updates, rows, encoder, device):
+    """Return a call that makes so many updates with images, from a memory of so many rows."""
+    return ours(precision, batch, updates, filled(rows, (84, 84), VECTOR, ACTION),
+                encoder=encoder, state_dim=FEATURES + VECTOR, action_dim=ACTION, device=device)
+
+
+def ours_on_states(batch, updates, rows, device):
+    """Return a call that makes so many updates of flat states, from a memory of so many rows."""
+    return ours('float32', batch, updates, filled(rows, None, FLAT_STATE, FLAT_ACTION),
+                encoder=None, state_dim=FLAT_STATE, action_dim=FLAT_ACTION, device=device)
+
+
+def figures(sides, updates, options):
+    """
+    Measure; return updates per second of each side, and how many times ours are faster.
+
+    ``sides`` are functions with their arguments, by name.
+    """
+    with contextlib.ExitStack() as stack:
+        there = {}
+        for name, (make, *arguments) in sides.items():
+            apart = stack.enter_context(contextlib.closing(
+                measuring.Apart(side, options.threads, make, *arguments)))
+            if apart.there:
+                there[name] = apart
+        times = measuring.in_turn(there, options.rounds)
     result = {'updates_per_s': {name: round(updates / statistics.median(values), 2)
                                 for name, values in times.items()}}
     for other in ('sb3', 'reference'):
@@ -187,27 +215,20 @@ def main(arguments=None):
     if options.device == 'cuda':
         result['gpu'] = torch.cuda.get_device_name()
     if 'images' in options.what:
-        memory = filled(options.rows, (84, 84), VECTOR, ACTION)
         result['images'] = {}
         for batch in options.batch:
-            sides = {f'ours_{precision}': ours(precision, batch, updates, memory,
-                                               encoder=options.encoder,
-                                               state_dim=FEATURES + VECTOR, action_dim=ACTION,
-                                               device=options.device)
+            sides = {f'ours_{precision}': (ours_on_images, precision, batch, updates, options.rows,
+                                           options.encoder, options.device)
                      for precision in options.precision}
-            sides['sb3'] = stable_baselines(batch, updates, options.rows, images=True,
-                                            device=options.device)
-            result['images'][f'batch_{batch}'] = figures(sides, updates, options.rounds,
-                                                         options.threads)
+            sides['sb3'] = stable_baselines, batch, updates, options.rows, True, options.device
+            result['images'][f'batch_{batch}'] = figures(sides, updates, options)
     if 'flat' in options.what:
-        memory, many = filled(options.rows, None, FLAT_STATE, FLAT_ACTION), 10 * updates
-        sides = {'ours': ours('float32', 256, many, memory, encoder=None, state_dim=FLAT_STATE,
-                              action_dim=FLAT_ACTION, device=options.device),
-                 'sb3': stable_baselines(256, many, options.rows, images=False,
-                                         device=options.device)}
+        many = 10 * updates
+        sides = {'ours': (ours_on_states, 256, many, options.rows, options.device),
+                 'sb3': (stable_baselines, 256, many, options.rows, False, options.device)}
         if options.reference:
-            sides['reference'] = reference(options.reference, 256, many, options.rows)
-        result['flat'] = figures(sides, many, options.rounds, options.threads)
+            sides['reference'] = reference, options.reference, 256, many, options.rows
+        result['flat'] = figures(sides, many, options)
         if not options.reference:
             result['flat']['reference'] = 'not measured: --reference DIR was not given'
     result['load_after'] = measuring.machine()['load']
