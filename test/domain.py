@@ -9,11 +9,10 @@ import fcntl
 import os
 from pathlib import Path
 import random
-import tempfile
 import time
 
-# Beyond these, DDS's ports fall among those that Linux gives to anyone.
-DOMAINS = range(1, 100)
+from av_td3_ros.demo.environment import claim_domain, DOMAINS
+
 SHARED_MEMORY = Path('/dev/shm')
 # s; a participant makes its files and locks them in less, and until then looks like a dead one
 YOUNG = 10.0
@@ -23,21 +22,15 @@ class Domain:
     """
     A ROS domain that no other test on this host uses: ``number``.
 
-    It is taken by a lock on a file, and is free again after :meth:`release` or when the process
-    ends. RuntimeError where none is free.
+    It is free again after :meth:`release` or when the process ends. RuntimeError where none is.
     """
 
     def __init__(self) -> None:
-        folder = Path(tempfile.gettempdir()) / f'av_td3_ros_domains.{os.getuid()}'
-        folder.mkdir(exist_ok=True)
         for number in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
-            self._lock = open(folder / str(number), 'w')
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_quiet(number):
-                    self.number = number
-                    return
-            self._lock.close()
+            claim = claim_domain(number)
+            if claim is not None:
+                self.number, self._claim = number, claim
+                return
         raise RuntimeError('every ROS domain on this host is in use')
 
     def release(self) -> None:
@@ -55,13 +48,4 @@ class Domain:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 lock.with_name(lock.name[:-3]).unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)
-        self._lock.close()
-
-
-def _is_quiet(domain: int) -> bool:
-    """Tell whether no process on this host listens on the discovery port of a domain."""
-    port = f':{7400 + 250 * domain:04X} '
-    try:
-        return port not in Path('/proc/net/udp').read_text()
-    except OSError:
-        return True
+        self._claim.close()

@@ -8,6 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 import random
+import socket
 import time
 from typing import Iterable
 
@@ -18,21 +19,52 @@ from av_td3_ros.ros.middleware import profiles_for_images
 # The discovery ports of higher domains lie where Linux gives ports to anyone.
 DOMAINS = range(1, 101)
 _SHARED_MEMORY = Path('/dev/shm')
+_CLAIMS: list[socket.socket] = []
 
 
 def free_domain(domains: Iterable[int] = DOMAINS) -> int:
-    """Return a random one of ``domains`` in which no process on this host takes part."""
+    """
+    Return a random one of ``domains`` in which no process on this host takes part.
+
+    It is claimed as long as this process lives; where all are taken, any one is returned.
+    """
     candidates = list(domains)
     random.SystemRandom().shuffle(candidates)
+    for domain in candidates:
+        claim = claim_domain(domain)
+        if claim is not None:
+            _CLAIMS.append(claim)
+            return domain
+    return candidates[0]
+
+
+def claim_domain(domain: int) -> socket.socket | None:
+    """
+    Return what keeps a domain claimed until it is closed or the process ends; None if it is taken.
+
+    By whoever claimed it so, in whatever folders and under whatever name, or takes part in it.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        # Without a file: like DDS's ports, of this host or container, and gone with the process.
+        claim.bind(f'\0av_td3_ros.domain.{domain}')
+    except OSError:
+        claim.close()
+        return None
+    if _is_quiet(domain):
+        return claim
+    claim.close()
+    return None
+
+
+def _is_quiet(domain: int) -> bool:
+    """Tell whether no process on this host listens where those of a domain find each other."""
     try:
         open_ports = Path('/proc/net/udp').read_text()
     except OSError:
-        open_ports = ''
-    for domain in candidates:
-        # DDSI-RTPS 9.6.1.1: every participant of a domain listens on its multicast port.
-        if f':{7400 + 250 * domain:04X} ' not in open_ports:
-            return domain
-    return candidates[0]
+        return True
+    # DDSI-RTPS 9.6.1.1: every participant of a domain listens on its multicast port.
+    return f':{7400 + 250 * domain:04X} ' not in open_ports
 
 
 def enter_private_domain(logs: Path) -> dict[str, str]:
