@@ -158,7 +158,7 @@ def ours_on_states(batch, updates, rows, device):
                 encoder=None, state_dim=FLAT_STATE, action_dim=FLAT_ACTION, device=device)
 
 
-def figures(sides, updates, options):
+def figures(sides, updates, rounds, threads):
     """
     Measure; return updates per second of each side, and how many times ours are faster.
 
@@ -168,10 +168,10 @@ def figures(sides, updates, options):
         there = {}
         for name, (make, *arguments) in sides.items():
             apart = stack.enter_context(contextlib.closing(
-                measuring.Apart(side, options.threads, make, *arguments)))
+                measuring.Apart(side, threads, make, *arguments)))
             if apart.there:
                 there[name] = apart
-        times = measuring.in_turn(there, options.rounds)
+        times = measuring.in_turn(there, rounds)
     result = {'updates_per_s': {name: round(updates / statistics.median(values), 2)
                                 for name, values in times.items()}}
     for other in ('sb3', 'reference'):
@@ -193,7 +193,7 @@ def parse_arguments(arguments=None):
     parser.add_argument('--precision', nargs='+', default=['float32', 'bfloat16'],
                         choices=('float32', 'bfloat16'))
     parser.add_argument('--encoder', default='nature', help='ours; the other side has nature')
-    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--rounds', type=int, default=15, help='of flat states thrice as many')
     parser.add_argument('--updates', type=int, default=4, help='in a round of images, even')
     parser.add_argument('--rows', type=int, default=4000, help='transitions in the memories')
     parser.add_argument('--threads', type=int, default=2)
@@ -221,14 +221,16 @@ def main(arguments=None):
                                            options.encoder, options.device)
                      for precision in options.precision}
             sides['sb3'] = stable_baselines, batch, updates, options.rows, True, options.device
-            result['images'][f'batch_{batch}'] = figures(sides, updates, options)
+            result['images'][f'batch_{batch}'] = figures(sides, updates, options.rounds,
+                                                         options.threads)
     if 'flat' in options.what:
         many = 10 * updates
         sides = {'ours': (ours_on_states, 256, many, options.rows, options.device),
                  'sb3': (stable_baselines, 256, many, options.rows, False, options.device)}
         if options.reference:
             sides['reference'] = reference, options.reference, 256, many, options.rows
-        result['flat'] = figures(sides, many, options)
+        # These are short, and scatter more.
+        result['flat'] = figures(sides, many, 3 * options.rounds, options.threads)
         if not options.reference:
             result['flat']['reference'] = 'not measured: --reference DIR was not given'
     result['load_after'] = measuring.machine()['load']

@@ -8,7 +8,7 @@ Shorter ways to what torch computes on a processor, for updates and for single a
 - :func:`prepared` makes a network's convolutions for single images; their weights lie as oneDNN
   wants them, where torch brings them into that order anew at each call.
 - :func:`scaled` scales images and lays them out as convolutions want them, in one pass.
-- :func:`step_adam` leaves out what torch's optimizers look at anew in each step.
+- :func:`step_adam` and :func:`norm` leave out what torch looks at anew in each step.
 - :func:`keep_memory` has what an update frees kept for the next one.
 
 The sums are the same, added up in another order. With :attr:`enabled` False, or within
@@ -28,7 +28,6 @@ from typing import Any, Iterable, Iterator, Sequence
 import torch
 from torch import nn
 import torch.nn.functional as F
-from torch.optim.adam import adam
 
 enabled = True
 
@@ -156,10 +155,19 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
         states = [optimizer.state[parameter] for parameter in parameters]
         average, square, steps = ([state[name] for state in states]
                                   for name in ('exp_avg', 'exp_avg_sq', 'step'))
-        adam(parameters, [parameter.grad for parameter in parameters], average, square, [], steps,
-             fused=True, amsgrad=False, beta1=group['betas'][0], beta2=group['betas'][1],
-             lr=group['lr'], weight_decay=group['weight_decay'], eps=group['eps'], maximize=False)
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
+            parameters, [parameter.grad for parameter in parameters], average, square, [], steps,
+            lr=group['lr'], beta1=group['betas'][0], beta2=group['betas'][1],
+            weight_decay=group['weight_decay'], eps=group['eps'], amsgrad=False, maximize=False)
         count_change(parameters)
+
+
+def norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the Euclidean norm of all numbers, bit by bit ``nn.utils.get_total_norm``'s."""
+    if not enabled:
+        return nn.utils.get_total_norm(tensors)
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
 
 
 def count_change(tensors: Iterable[torch.Tensor]) -> None:

@@ -287,7 +287,7 @@ class TD3Agent:
         norms = {}
         for name in names:
             gradients = [parameter.grad for parameter in parameters[name]]
-            norm = nn.utils.get_total_norm(gradients).item()
+            norm = fast.norm(gradients).item()
             if not math.isfinite(norm):
                 raise LearningStopped(f'The gradient of the {name} has norm {norm} in update '
                                       f'{self.total_it + (names[0] == "critic")};')

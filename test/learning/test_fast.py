@@ -130,6 +130,18 @@ def test_updates_are_torchs_own_but_for_rounding(product, precision):
                 value, rel=1e-4 if precision == 'float32' else 0.03, abs=1e-3)
 
 
+@pytest.mark.parametrize('tensors', [
+    [torch.randn(256, 17), torch.randn(256), torch.randn(1, 256)], [torch.randn(3, dtype=float)],
+    [torch.tensor([1.0, float('nan')]), torch.ones(2)], [torch.full((2,), float('inf'))],
+    [torch.empty(0), torch.ones(2)]], ids=['several', 'float64', 'nan', 'inf', 'none in one'])
+def test_a_norm_is_torchs_own(tensors):
+    found, expected = fast.norm(tensors), torch.nn.utils.get_total_norm(tensors)
+    assert torch.equal(found, expected) or (found.isnan() and expected.isnan())
+    assert found.dtype == expected.dtype
+    with fast.plain():
+        assert torch.equal(torch.nan_to_num(fast.norm(tensors)), torch.nan_to_num(expected))
+
+
 def test_a_step_is_adams_own(monkeypatch):
     """Its numbers and its state bit by bit, by the rate of now, and what it left can be loaded."""
     torch.manual_seed(0)
