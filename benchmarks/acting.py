@@ -6,9 +6,9 @@ Times an action from an observation, beside Stable-Baselines3's ``predict``; pri
 
 Both have the ``nature`` encoder with 512 features and an actor of 256-256, and are given the same
 32 images of 4x84x84 with vectors of 23. They take turns in blocks of ``--block`` calls, with
-``--threads`` of torch. The first call of a block finds the caches as the other side left them: with
-500 in a block it is none of the slowest hundredth, with 1 it is every call.
-``policy`` is what the policy node calls (:class:`.Policy`), ``agent`` what ``train`` calls.
+``--threads`` of torch. The first call of a block finds the caches as the other side left them: of
+500 it is too few for the 99th percentile, of 1 it is all of them. ``policy`` is what the
+policy node calls (:class:`.Policy`), ``agent`` what ``train`` calls.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ process has one of: its allocator, with the settings and the habits that it was 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 from multiprocessing.connection import Connection
@@ -82,13 +83,14 @@ class Apart:
 
     def seconds(self) -> float:
         """Return what a call takes there."""
-        self._pipe.send(None)
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.send(None)
         return self._receive()
 
     def _receive(self) -> Any:
         try:
             return self._pipe.recv()
-        except EOFError:
+        except (ConnectionResetError, EOFError):
             sys.exit('a side of the benchmark ended by itself; what it printed says why')
 
     def close(self) -> None:

@@ -155,6 +155,8 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
         states = [optimizer.state[parameter] for parameter in parameters]
         average, square, steps = ([state[name] for state in states]
                                   for name in ('exp_avg', 'exp_avg_sq', 'step'))
+        if not parameters:
+            continue
         torch._foreach_add_(steps, 1)
         torch._fused_adam_(
             parameters, [parameter.grad for parameter in parameters], average, square, [], steps,
@@ -165,7 +167,7 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
 
 def norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the Euclidean norm of all numbers, bit by bit ``nn.utils.get_total_norm``'s."""
-    if not enabled:
+    if not enabled or not tensors:
         return nn.utils.get_total_norm(tensors)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
 
