@@ -96,7 +96,8 @@ class Apart:
     def close(self) -> None:
         """End the process."""
         self._pipe.close()
-        self._process.join()
+        self._process.join(5.0)
+        self._process.terminate()
 
 
 def _serve(pipe: Connection, make: Callable[..., Any], arguments: Sequence[Any]) -> None:

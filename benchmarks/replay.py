@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -133,6 +134,8 @@ def sampling(memories, size, held, options):
             calls['sb3'] = sb3
         figures = in_turn(calls, options.repeats)
     figures['mapped_over_memory'] = figures.pop('ratios')['mapped']
+    if not sb3.there:
+        figures['sb3'] = measuring.NO_SB3
     for name in memories if sb3.there else ():
         figures[f'times_faster_{name}'] = round(figures['sb3']['p50_ms']
                                                 / figures[name]['p50_ms'], 2)
@@ -169,6 +172,8 @@ def measure(options, folder):
     result = {'machine': platform.processor() or platform.machine(), 'cpus': os.cpu_count(),
               'load': [round(value, 1) for value in os.getloadavg()], 'rows': options.rows,
               'torch': torch.__version__, 'numpy': np.__version__}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        result['sb3_version'] = importlib.metadata.version('stable-baselines3')
     on_disk = ReplayMemory(options.rows, directory=folder / 'replay')
     grow(on_disk, options.rows - 5000)
     on_disk.commit()

@@ -42,7 +42,8 @@ def claim_domain(domain: int) -> socket.socket | None:
     """
     Return what keeps a domain claimed until it is closed or the process ends; None if it is taken.
 
-    By whoever claimed it so, in whatever folders and under whatever name, or takes part in it.
+    By whoever claimed it so, in whatever folders and under whatever name, or takes part in it. A
+    child of ``os.fork`` holds its parent's claims too, no other does.
     """
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:

@@ -132,8 +132,8 @@ def _does_as_layers_do(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
 
 
 def _is_as_made(group: dict[str, Any]) -> bool:
-    return group['fused'] and not (group['amsgrad'] or group['maximize']
-                                   or group.get('decoupled_weight_decay'))
+    return group['fused'] and not any(group.get(name) for name in (
+        'amsgrad', 'maximize', 'differentiable', 'decoupled_weight_decay'))
 
 
 @torch.no_grad()
@@ -147,7 +147,8 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
     """
     # The first step makes the state.
     if not (enabled and optimizer.state and type(optimizer) is torch.optim.Adam
-            and all(map(_is_as_made, optimizer.param_groups))):
+            and all(map(_is_as_made, optimizer.param_groups))
+            and getattr(optimizer, 'found_inf', None) is None):
         optimizer.step()
         return
     for group in optimizer.param_groups:
@@ -166,7 +167,11 @@ def step_adam(optimizer: torch.optim.Adam) -> None:
 
 
 def norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the Euclidean norm of all numbers, bit by bit ``nn.utils.get_total_norm``'s."""
+    """
+    Return the Euclidean norm of all numbers of some tensors of one type, on one device.
+
+    Bit by bit that of ``nn.utils.get_total_norm``, which sorts them by these first.
+    """
     if not enabled or not tensors:
         return nn.utils.get_total_norm(tensors)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))

@@ -39,14 +39,14 @@ def test_the_gradient_is_that_of_the_paper_over_the_marked_rows(marked):
     # With a step size of zero the networks are still those that the loss was taken from.
     action = learner.actor(batch.observation)
     value = learner.critic.first(batch.observation, action)
-    distance = sum(((action[i] - batch.action[i]) ** 2).mean() for i in marked) \
-        / max(len(marked), 1)
+    distance = sum((((action[i] - batch.action[i]) ** 2).mean() for i in marked),
+                   torch.zeros(())) / max(len(marked), 1)
     loss = -value.mean() / value.abs().mean().detach() + 0.7 * distance
     expected = torch.autograd.grad(loss, list(learner.actor.parameters()))
     for parameter, gradient in zip(learner.actor.parameters(), expected):
         torch.testing.assert_close(parameter.grad, gradient)
     assert report['actor_loss'] == pytest.approx(loss.item(), rel=1e-5)
-    assert report['imitation_loss'] == pytest.approx(float(distance), rel=1e-5, abs=1e-9)
+    assert report['imitation_loss'] == pytest.approx(distance.item(), rel=1e-5, abs=1e-9)
 
 
 def test_without_weight_or_demonstrations_it_is_plain_td3():
