@@ -25,8 +25,7 @@ import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.profiler import profile, ProfilerActivity  # noqa: E402
-from updates import (ACTION, FEATURES, filled, FLAT_ACTION, FLAT_STATE, ours,  # noqa: E402
-                     VECTOR)
+from updates import ACTION, FEATURES, ours_on_images, ours_on_states, VECTOR  # noqa: E402
 
 from av_td3_ros.learning import fast  # noqa: E402
 from av_td3_ros.learning.td3 import TD3Agent  # noqa: E402
@@ -40,12 +39,8 @@ def updates(case, repeats):
     """Return a call that makes so many updates of an agent of its own."""
     kind, batch, precision = (*case.split('_'), 'float32')[:3]
     if kind == 'flat':
-        memory = filled(4000, None, FLAT_STATE, FLAT_ACTION)
-        return ours(precision, int(batch), repeats, memory, encoder=None, state_dim=FLAT_STATE,
-                    action_dim=FLAT_ACTION)
-    memory = filled(2000, (84, 84), VECTOR, ACTION)
-    return ours(precision, int(batch), repeats, memory, encoder='nature',
-                state_dim=FEATURES + VECTOR, action_dim=ACTION)
+        return ours_on_states(int(batch), repeats, 4000, 'cpu')
+    return ours_on_images(precision, int(batch), repeats, 2000, 'nature', 'cpu')
 
 
 def actions(repeats):

@@ -72,13 +72,10 @@ def in_turn(calls, repeats):
     cpu = {name: [] for name in calls if not isinstance(calls[name], measuring.Apart)}
     for number in range(max(1, repeats // 20)):
         for name in list(calls)[::1 if number % 2 else -1]:
-            call = calls[name]
-            timed = call.seconds if isinstance(call, measuring.Apart) \
-                else lambda call=call: measuring.seconds(call)
             for _ in range(2):
-                timed()
+                measuring.seconds(calls[name])
             used = time.thread_time()
-            times[name] += [timed() for _ in range(20)]
+            times[name] += [measuring.seconds(calls[name]) for _ in range(20)]
             if name in cpu:
                 cpu[name].append((time.thread_time() - used) / 20)
     first = np.array(next(iter(cpu.values())))

@@ -11,7 +11,7 @@ from pathlib import Path
 import random
 import time
 
-from av_td3_ros.demo.environment import claim_domain, DOMAINS
+from av_td3_ros.demo.environment import claim_domain, DOMAINS, remove_ports
 
 SHARED_MEMORY = Path('/dev/shm')
 # s; a participant makes its files and locks them in less, and until then looks like a dead one
@@ -35,11 +35,7 @@ class Domain:
 
     def release(self) -> None:
         """Let others have it, without the shared memory that killed processes leave behind."""
-        first = 7400 + 250 * self.number
-        for port in range(first, first + 250):
-            for path in (f'fastrtps_port{port}', f'fastrtps_port{port}_el',
-                         f'sem.fastrtps_port{port}_mutex'):
-                (SHARED_MEMORY / path).unlink(missing_ok=True)
+        remove_ports(self.number)
         for lock in SHARED_MEMORY.glob('fastrtps_' + '[0-9a-f]' * 16 + '_el'):
             # Its owner holds the lock for as long as it lives.
             with contextlib.suppress(OSError), open(lock) as file:
