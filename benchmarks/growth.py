@@ -287,6 +287,7 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None):
     """Measure or read, draw, and print one line of JSON."""
+    measuring.stop_when_told()
     options = parse_arguments(arguments)
     if options.weigh:
         weigh(options.weigh, options.threads)

@@ -171,6 +171,7 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None):
     """Measure, and print one line of JSON."""
+    measuring.stop_when_told()
     options = parse_arguments(arguments)
     if options.role:
         drive(options.images, options.width, options.height, options.await_updates)

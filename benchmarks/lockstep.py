@@ -109,6 +109,7 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None):
     """Measure, and print one line of JSON."""
+    measuring.stop_when_told()
     options = parse_arguments(arguments)
     found = {size: [] for size in options.sizes}
     for number in range(options.rounds):

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 import os
 from pathlib import Path
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -142,6 +143,11 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {'p50_ms': round(statistics.median(ordered), 3),
             'p99_ms': round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 3),
             'max_ms': round(ordered[-1], 3)}
+
+
+def stop_when_told() -> None:
+    """Have SIGTERM end the program as Ctrl-C does, so that nodes that it started end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def report(benchmark: str, figures: Mapping[str, Any]) -> None:

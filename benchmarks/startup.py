@@ -139,6 +139,7 @@ def training(ros, folder, transitions, threads):
 
 def main(arguments=None):
     """Measure, and print one line of JSON."""
+    measuring.stop_when_told()
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--transitions', type=int, default=100_000)

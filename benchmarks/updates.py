@@ -9,7 +9,8 @@ features), heads of 256-256, for each batch size in float32 and bfloat16, beside
 Stable-Baselines3's TD3 with the same networks. Flat: 17 numbers, 6 actions, batch 256, beside
 Stable-Baselines3 and, with ``--reference DIR`` (a checkout of github.com/sfujim/TD3), that. All
 sides take turns in one run, each in a process of its own, as its users run it; a round is an even
-number of updates: every second one is the actor's too.
+number of updates: every second one is the actor's too. With ``--device cuda`` ours have the
+memory's frames on the GPU, and come without and, ``_graphs``, with CUDA graphs.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ FLAT_STATE, FLAT_ACTION = 17, 6
 EPISODE = 200
 
 
-def filled(rows, image_shape, vector_dim, action_dim):
+def filled(rows, image_shape, vector_dim, action_dim, device='cpu'):
     """Return a replay memory of random transitions."""
     rng = np.random.default_rng(0)
     memory = ReplayMemory(rows, image_shape=image_shape, stack=4 if image_shape else 1,
-                          vector_dim=vector_dim, action_dim=action_dim)
+                          vector_dim=vector_dim, action_dim=action_dim,
+                          frames_on=None if device == 'cpu' else device)
     frames = rng.integers(0, 256, (64, 84, 84), dtype=np.uint8)
     for row in range(rows):
         frame = frames[row % 64] if image_shape else None
@@ -54,7 +56,8 @@ def filled(rows, image_shape, vector_dim, action_dim):
     return memory
 
 
-def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim, device='cpu'):
+def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim, device='cpu',
+         graphs=False):
     """Return a call that makes so many updates of this package's agent."""
     torch.manual_seed(0)
     fast.keep_memory()      # as a learner has it
@@ -62,7 +65,7 @@ def ours(precision, batch, updates, memory, *, encoder, state_dim, action_dim, d
     if encoder:
         config['networks'] = {'cnn': {'architecture': encoder}}
     agent = TD3Agent(state_dim, action_dim, 1.0, use_dict_buffer=bool(encoder), config=config,
-                     seed=0, device=device)
+                     seed=0, device=device, cuda_graphs=graphs)
 
     def run():
         for _ in range(updates):
@@ -143,19 +146,33 @@ def reference(folder, batch, updates, rows):
 def side(threads, make, *arguments):
     """Return what ``make`` returns, with so many threads of torch in this process."""
     torch.set_num_threads(threads)
-    return make(*arguments)
+    call = make(*arguments)
+    if call is None or not torch.cuda.is_available():
+        return call
+
+    def until_done():
+        call()
+        torch.cuda.synchronize()
+    return until_done
 
 
-def ours_on_images(precision, batch, updates, rows, encoder, device):
+def ours_on_images(precision, batch, updates, rows, encoder, device, graphs=False):
     """Return a call that makes so many updates with images, from a memory of so many rows."""
-    return ours(precision, batch, updates, filled(rows, (84, 84), VECTOR, ACTION),
-                encoder=encoder, state_dim=FEATURES + VECTOR, action_dim=ACTION, device=device)
+    return ours(precision, batch, updates, filled(rows, (84, 84), VECTOR, ACTION, device),
+                encoder=encoder, state_dim=FEATURES + VECTOR, action_dim=ACTION, device=device,
+                graphs=graphs)
 
 
-def ours_on_states(batch, updates, rows, device):
+def ours_on_states(batch, updates, rows, device, graphs=False):
     """Return a call that makes so many updates of flat states, from a memory of so many rows."""
     return ours('float32', batch, updates, filled(rows, None, FLAT_STATE, FLAT_ACTION),
-                encoder=None, state_dim=FLAT_STATE, action_dim=FLAT_ACTION, device=device)
+                encoder=None, state_dim=FLAT_STATE, action_dim=FLAT_ACTION, device=device,
+                graphs=graphs)
+
+
+def ways(device):
+    """Return the ways in which ours are measured on a device: a suffix, and whether by graphs."""
+    return {'': False, '_graphs': True} if device == 'cuda' else {'': False}
 
 
 def figures(sides, updates, rounds, threads):
@@ -217,16 +234,18 @@ def main(arguments=None):
     if 'images' in options.what:
         result['images'] = {}
         for batch in options.batch:
-            sides = {f'ours_{precision}': (ours_on_images, precision, batch, updates, options.rows,
-                                           options.encoder, options.device)
-                     for precision in options.precision}
+            sides = {f'ours_{precision}{suffix}': (
+                ours_on_images, precision, batch, updates, options.rows, options.encoder,
+                options.device, graphs) for precision in options.precision
+                for suffix, graphs in ways(options.device).items()}
             sides['sb3'] = stable_baselines, batch, updates, options.rows, True, options.device
             result['images'][f'batch_{batch}'] = figures(sides, updates, options.rounds,
                                                          options.threads)
     if 'flat' in options.what:
         many = 10 * updates
-        sides = {'ours': (ours_on_states, 256, many, options.rows, options.device),
-                 'sb3': (stable_baselines, 256, many, options.rows, False, options.device)}
+        sides = {f'ours{suffix}': (ours_on_states, 256, many, options.rows, options.device, graphs)
+                 for suffix, graphs in ways(options.device).items()}
+        sides['sb3'] = stable_baselines, 256, many, options.rows, False, options.device
         if options.reference:
             sides['reference'] = reference, options.reference, 256, many, options.rows
         # These are short, and scatter more.

@@ -156,6 +156,7 @@ def parse_arguments(arguments: Any = None) -> argparse.Namespace:
 
 def main(arguments: Any = None) -> None:
     """Measure, and print one line of JSON."""
+    measuring.stop_when_told()
     options = parse_arguments(arguments)
     found: dict[str, list[dict[str, Any]]] = {}
     for way in options.ways:

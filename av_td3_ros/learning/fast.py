@@ -9,6 +9,7 @@ Shorter ways to what torch computes on a processor, for updates and for single a
   wants them, where torch brings them into that order anew at each call.
 - :func:`scaled` scales images and lays them out as convolutions want them, in one pass.
 - :func:`step_adam` and :func:`norm` leave out what torch looks at anew in each step.
+- :func:`numbers` waits once for all that a GPU is asked for.
 - :func:`keep_memory` has what an update frees kept for the next one.
 
 The sums are the same, added up in another order. With :attr:`enabled` False, or within
@@ -23,7 +24,7 @@ import contextlib
 import ctypes
 from pathlib import Path
 import sys
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -175,6 +176,19 @@ def norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     if not enabled or not tensors:
         return nn.utils.get_total_norm(tensors)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
+def numbers(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """
+    Return what tensors of one number each hold; all on one device.
+
+    From a GPU all at once: to ask for a number is to wait until the GPU has done what was asked
+    of it before, while nothing new is.
+    """
+    tensors = [value.detach() for value in values.values()]
+    if enabled and tensors and tensors[0].is_cuda:
+        return dict(zip(values, torch.stack([each.double() for each in tensors]).tolist()))
+    return {name: value.item() for name, value in zip(values, tensors)}
 
 
 def count_change(tensors: Iterable[torch.Tensor]) -> None:

@@ -42,6 +42,14 @@ class TrainingSettings:
         'cpu', "where the networks learn and, in train, act: the processor, or torch's first GPU "
         '(CUDA_VISIBLE_DEVICES chooses). On a GPU runs are not repeatable bit by bit',
         choices=('cpu', 'cuda'))
+    replay_on_device: bool = setting(
+        True, "keep the replay memory's frames on the GPU as well, where device is cuda, so that "
+        'batches are put together there: 7.1 kB of its memory for each row of algorithm.'
+        'buffer_size, and a fifth more')
+    cuda_graphs: bool = setting(
+        False, 'where device is cuda, ask the GPU for all operations of a gradient at once, as a '
+        'CUDA graph, compared with what it replaces whenever it is recorded. Tested without a '
+        'GPU only, so far')
     plain: bool = setting(
         False, "do everything torch's usual way, on whole batches: slower, for comparisons. It "
         'holds for the process: of several learners in one, as the last one made says')
@@ -62,6 +70,22 @@ def check_device(settings: LearnerSettings) -> None:
         raise SettingsError(
             f'training.device is cuda, but torch {torch.__version__} finds no GPU here: set '
             'it to cpu, or install the driver of the GPU and a torch with CUDA')
+
+
+def _replay_memory(settings: LearnerSettings, directory: Path | None) -> ReplayMemory:
+    algorithm, training = settings.algorithm, settings.training
+    on_device = training.device != 'cpu' and training.replay_on_device and not training.plain
+    try:
+        return ReplayMemory(
+            algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
+            n_step=algorithm.n_step, discount=algorithm.discount, directory=directory,
+            seed=algorithm.seed, spare=32 + algorithm.buffer_size // _SPARE,
+            frames_on=training.device if on_device else None)
+    except torch.OutOfMemoryError as error:
+        raise SettingsError(
+            "the replay memory's frames do not fit into the GPU's memory: set training."
+            'replay_on_device to false, or algorithm.buffer_size lower than '
+            f'{algorithm.buffer_size} ({str(error).splitlines()[0]})') from None
 
 
 class Observer(Protocol):
@@ -97,7 +121,7 @@ class Learner:
 
     ``config`` is the full configuration that goes into checkpoints; ``replay_directory`` keeps the
     replay memory on disk, None keeps it in memory. :attr:`observer` may be set. Raises
-    SettingsError where there is no such device.
+    SettingsError where there is no such device, or its memory is too small.
     """
 
     observer: Observer | None = None
@@ -117,11 +141,8 @@ class Learner:
         self.agent = TD3Agent(
             state_dim=IMAGE_FEATURES + VECTOR_SIZE, action_dim=ACTION_SIZE, max_action=1.0,
             config=config, other_sections=other_sections, seed=algorithm.seed,
-            device=settings.training.device)
-        self.replay = ReplayMemory(
-            algorithm.buffer_size, vector_dim=VECTOR_SIZE, action_dim=ACTION_SIZE,
-            n_step=algorithm.n_step, discount=algorithm.discount, directory=replay_directory,
-            seed=algorithm.seed, spare=32 + algorithm.buffer_size // _SPARE)
+            device=settings.training.device, cuda_graphs=settings.training.cuda_graphs)
+        self.replay = _replay_memory(settings, replay_directory)
         self.transitions = 0
         self.demonstrations = 0
         self._demonstrated = 0

@@ -18,6 +18,8 @@ import threading
 from typing import Any, Mapping, Sequence
 import warnings
 
+import torch
+
 from . import replay_checks as checks
 from .replay_batch import Batch
 from .replay_chains import Chains
@@ -50,6 +52,10 @@ class ReplayMemory(ReplayRing):
     commit one is made, and so far can a checkpoint lie behind a full ring and be resumed
     exactly. Raises :class:`ReplayError` for a directory that is in use or of another layout.
 
+    ``frames_on`` names a device on which the frames are kept as well, and the images of batches
+    gathered: as much of its memory as the ring's frames take, and torch.OutOfMemoryError where it
+    has not.
+
     One thread may add while another samples, commits or saves: every method may be called from
     any thread. For the same seed and the same sequence of calls, samples are the same.
     """
@@ -57,7 +63,8 @@ class ReplayMemory(ReplayRing):
     def __init__(self, capacity: int, *, image_shape: Sequence[int] | None = (84, 84),
                  stack: int = 4, vector_dim: int = 23, action_dim: int = 2, n_step: int = 1,
                  discount: float = 0.99, directory: str | os.PathLike | None = None,
-                 seed: int = 0, spare: int | None = None) -> None:
+                 seed: int = 0, spare: int | None = None,
+                 frames_on: str | torch.device | None = None) -> None:
         layout = Layout(checks.count('capacity', capacity), checks.image_shape(image_shape),
                         checks.count('vector_dim', vector_dim),
                         checks.count('action_dim', action_dim),
@@ -66,7 +73,7 @@ class ReplayMemory(ReplayRing):
         self._commit_lock = threading.Lock()
         store = MemoryStore(layout) if directory is None else DirectoryStore(layout, directory)
         try:
-            super().__init__(layout, store, stack, n_step, discount, seed)
+            super().__init__(layout, store, stack, n_step, discount, seed, frames_on)
             if isinstance(store, DirectoryStore):
                 self._take_up(store)
                 self.commit()
@@ -148,6 +155,7 @@ class ReplayMemory(ReplayRing):
             warnings.warn(f'{store.path}: {lost} transitions were never committed and are lost',
                           ReplayWarning, stacklevel=3)
         self._chains.rebuild(tail, last.head, back)
+        self._batches.forget()
         self._chain = last.chain
         self._session = last.session + 1
         self._counters = {'added': last.added, 'abandoned': last.abandoned,
@@ -241,6 +249,7 @@ class ReplayMemory(ReplayRing):
             if (tail, head) != (chains.tail, chains.head):
                 self._session += 1
             self._chains, self._chain = restored, link
+            self._batches.forget()
             self._open = {} if found is None or head < wanted.head else dict(wanted.open_episodes)
             if found is not None:
                 self._counters = {**wanted.counters,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .replay_chains import Chains
+from .replay_device import DeviceFrames
 from .replay_store import MemoryStore, TERMINATED
 
 Observation = Union[torch.Tensor, Mapping[str, torch.Tensor]]
@@ -18,7 +19,7 @@ Observation = Union[torch.Tensor, Mapping[str, torch.Tensor]]
 
 class Batch(NamedTuple):
     """
-    Transitions to learn from, as tensors on the CPU.
+    Transitions to learn from, as tensors on the CPU; images may be on another device.
 
     ``observation`` and ``next_observation`` are ``{'image': (B, stack, height, width) uint8,
     oldest frame first, 'vector': (B, vector_dim) float32}``, or (B, vector_dim) float32 where
@@ -61,14 +62,25 @@ class _Buffers:
 
 
 class BatchBuilder:
-    """Builds batches of n-step transitions, discounted by ``discount``, from a store's rows."""
+    """
+    Builds batches of n-step transitions, discounted by ``discount``, from a store's rows.
 
-    def __init__(self, store: MemoryStore, n_step: int, discount: float) -> None:
+    Images are gathered on the device of ``copied``, the store's frames there, where it is given.
+    """
+
+    def __init__(self, store: MemoryStore, n_step: int, discount: float,
+                 copied: DeviceFrames | None = None) -> None:
         self._store = store
         self._layout = store.layout
         self._n_step = n_step
         self._gamma = np.power(discount, np.arange(n_step + 1)).astype(np.float32)
         self._buffers = _Buffers()
+        self._copied = copied
+
+    def forget(self) -> None:
+        """Take note that the store's rows may be others than they were."""
+        if self._copied is not None:
+            self._copied.forget()
 
     def build(self, chains: Chains, met: np.ndarray) -> Batch:
         """Return the transitions whose rows :meth:`Chains.walk` met; none may be written now."""
@@ -90,10 +102,11 @@ class BatchBuilder:
         next_observation: Observation = next_vector
         if self._store.frames is not None:
             if self._n_step == 1:
-                images = self._images(slots)
+                images = self._images(chains, slots)
                 image, next_image = images[:, :-1], images[:, 1:]
             else:
-                image, next_image = self._images(slots[:-1]), self._images(last_slots[1:])
+                image, next_image = (self._images(chains, wanted)
+                                     for wanted in (slots[:-1], last_slots[1:]))
             observation = {'image': image, 'vector': vector}
             next_observation = {'image': next_image, 'vector': next_vector}
         return Batch(observation, action, torch.from_numpy(reward)[:, None], next_observation,
@@ -120,14 +133,16 @@ class BatchBuilder:
             steps += going
         return chains.walk(last)[0], reward, steps
 
-    def _images(self, slots: np.ndarray) -> torch.Tensor:
+    def _images(self, chains: Chains, slots: np.ndarray) -> torch.Tensor:
         """Return the frames of ``slots`` (K, B) as (B, K, height, width)."""
         frames, batch = slots.shape
-        height, width = self._layout.image_shape or (0, 0)
+        shape = batch, frames, *(self._layout.image_shape or (0, 0))
+        wanted = np.ascontiguousarray(slots.T).reshape(-1)
+        if self._copied is not None:
+            return self._copied.gather(wanted, chains.tail, chains.head).view(shape)
         out = self._buffers.take((batch * frames, self._layout.frame_bytes))
         # One thread, deliberately: this is bound by memory, and waiting for a second one to be
         # scheduled costs ten times the copying where the processor is shared with other nodes.
         # 'clip' writes straight into ``out``; every slot is in range.
-        self._store.frames.take(np.ascontiguousarray(slots.T).reshape(-1), axis=0, out=out,
-                                mode='clip')
-        return torch.from_numpy(out).view(batch, frames, height, width)
+        self._store.frames.take(wanted, axis=0, out=out, mode='clip')
+        return torch.from_numpy(out).view(shape)

@@ -10,10 +10,12 @@ from typing import Any, Iterator
 import zlib
 
 import numpy as np
+import torch
 
 from . import replay_checks as checks
 from .replay_batch import Batch, BatchBuilder
 from .replay_chains import Chains
+from .replay_device import DeviceFrames
 from .replay_store import chain, COVERED, Layout, MemoryStore, TERMINATED, TRUNCATED
 
 
@@ -21,11 +23,11 @@ class ReplayRing:
     """
     Writing and sampling; :class:`.replay.ReplayMemory` tells what holds, and keeps it on disk.
 
-    ``store`` is where the rows lie.
+    ``store`` is where the rows lie, ``frames_on`` the device that batches' images are gathered on.
     """
 
     def __init__(self, layout: Layout, store: MemoryStore, stack: int, n_step: int,
-                 discount: float, seed: int) -> None:
+                 discount: float, seed: int, frames_on: str | torch.device | None) -> None:
         self.layout = layout
         self.stack = checks.count('stack', stack)
         self.n_step = checks.count('n_step', n_step)
@@ -42,7 +44,9 @@ class ReplayRing:
         self._record = np.zeros(1, layout.record)
         self._record_bytes = self._record.view(np.uint8)[COVERED:]
         self._store = store
-        self._batches = BatchBuilder(store, self.n_step, self.discount)
+        copied = None if frames_on is None or store.frames is None \
+            else DeviceFrames(store, frames_on)
+        self._batches = BatchBuilder(store, self.n_step, self.discount, copied)
 
     def __len__(self) -> int:
         """Return the number of transitions that can be sampled."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import logging
 import math
 from pathlib import Path
-from typing import Any, Callable, Collection, Iterator, Mapping
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -24,11 +25,11 @@ import torch.nn.functional as F
 
 from av_td3_ros.learning import checkpoint, fast
 from av_td3_ros.learning.acting import Acting, Observation
-from av_td3_ros.learning.augmentation import random_shift
 from av_td3_ros.learning.encoders import Encoder, get_cnn_extractor
-from av_td3_ros.learning.inputs import describe_batch, Inputs
+from av_td3_ros.learning.inputs import describe_batch, Given
 from av_td3_ros.learning.mixed_precision import BFloat16Copy
 from av_td3_ros.learning.networks import Actor, Critic
+from av_td3_ros.learning.recorded import Recorder
 from av_td3_ros.learning.settings import plain, read_config
 from av_td3_ros.settings import as_dict
 
@@ -54,7 +55,8 @@ class TD3Agent:
 
     Deterministic for a seed on one machine and number of threads. Initial weights come from
     torch's default generator, all later draws from :attr:`rng`, which is seeded with ``seed``, or
-    with torch's initial seed where that is None.
+    with torch's initial seed where that is None. ``cuda_graphs`` has gradients on a GPU computed
+    by CUDA graphs (:mod:`.recorded`), which call no hooks; elsewhere it does nothing.
 
     Public: ``actor``, ``critic``, ``actor_cnn``, ``critic_cnn`` (None for flat states), the same
     with ``_target`` and ``_optimizer``; ``total_it`` (updates done), ``discount``, ``tau``,
@@ -75,7 +77,7 @@ class TD3Agent:
                  actor_cnn: Encoder | None = None, critic_cnn: Encoder | None = None,
                  use_dict_buffer: bool = True, config: Mapping[str, Any] | None = None, *,
                  other_sections: Collection[str] = (), device: str | torch.device = 'cpu',
-                 seed: int | None = None) -> None:
+                 seed: int | None = None, cuda_graphs: bool = False) -> None:
         self.settings, unread = read_config(config, other_sections)
         if unread:
             logger.warning('Configuration keys that nothing reads: %s', ', '.join(unread))
@@ -113,6 +115,7 @@ class TD3Agent:
         self._copies: dict[str, BFloat16Copy] = {}
         self._uses_copies = False
         self._before_change: Callable[[], None] | None = None
+        self._recorder = Recorder() if cuda_graphs and self.device.type == 'cuda' else None
 
     def _encoders(self, actor_cnn: Encoder | None, critic_cnn: Encoder | None) \
             -> tuple[Encoder | None, Encoder | None]:
@@ -184,45 +187,45 @@ class TD3Agent:
             raise LearningStopped(self.failure)
         # Once an update: fast.enabled may change at any time.
         self._uses_copies = fast.enabled and self.settings.algorithm.precision == 'bfloat16'
-        now, then = self._inputs(batch.observation), self._inputs(batch.next_observation)
-        action = batch.action.to(self.device)
-        if noise is None:
-            noise = torch.randn(action.shape, generator=self.rng)
-        noise = noise.to(self.device)
+        # Images in the convolutions' own type, which autocast would make of them for each encoder
+        # anew.
+        given = Given.of(batch, noise, self.rng, shift=self.settings.algorithm.random_shift,
+                         device=self.device,
+                         dtype=torch.bfloat16 if self._uses_copies else torch.float32)
         try:
-            report = self._update_critic(batch, now, then, action, noise)
+            report = self._step(self._critic_gradients, given, 'critic', 'critic_cnn')
             self.total_it += 1
             if self.total_it % self.policy_freq == 0:
                 if self.total_it >= self.actor_starts:
-                    report.update(self._update_actor(now, action, demonstrated))
+                    if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
+                        given.imitate(demonstrated, self.imitation)
+                    report.update(self._step(self._actor_gradients, given, 'actor', 'actor_cnn'))
                 self._update_targets()
         except LearningStopped as error:
             self.failure = f'{error} {describe_batch(batch)}'
             raise LearningStopped(self.failure) from None
         return report
 
-    def _update_critic(self, batch: Any, now: Inputs, then: Inputs, action: torch.Tensor,
-                       noise: torch.Tensor) -> dict[str, float]:
+    def _critic_gradients(self, given: Given) -> dict[str, torch.Tensor]:
         with torch.no_grad(), self._arithmetic():
             # Target policy smoothing.
-            noise = (noise * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
-            next_state = then.state(self._working('actor_cnn_target'))
+            noise = (given['noise'] * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
+            next_state = given.then.state(self._working('actor_cnn_target'))
             next_action = (self._working('actor_target')(next_state).to(noise.dtype)
                            + noise).clamp(-self.max_action, self.max_action)
             # Clipped double Q-learning.
             target_q1, target_q2 = self._working('critic_target')(
-                then.state(self._working('critic_cnn_target')), next_action)
-            target_q = batch.reward.to(self.device) \
-                + batch.discount.to(self.device) * torch.min(target_q1, target_q2)
+                given.then.state(self._working('critic_cnn_target')), next_action)
+            target_q = given['reward'] + given['discount'] * torch.min(target_q1, target_q2)
 
-        with _batch_statistics(self.critic_cnn):
-            with self._arithmetic():
-                q1, q2 = self._working('critic')(now.state(self._working('critic_cnn')), action)
-            loss = F.mse_loss(q1.to(target_q.dtype), target_q) \
-                + F.mse_loss(q2.to(target_q.dtype), target_q)
-            norms = self._step(loss, 'critic', 'critic_cnn')
-        return {'critic_loss': loss.item(), 'q1': q1.mean().item(), 'q2': q2.mean().item(),
-                'target_q': target_q.mean().item(), **norms}
+        with self._arithmetic():
+            q1, q2 = self._working('critic')(given.now.state(self._working('critic_cnn')),
+                                             given['action'])
+        loss = F.mse_loss(q1.to(target_q.dtype), target_q) \
+            + F.mse_loss(q2.to(target_q.dtype), target_q)
+        norms = self._backward(loss, 'critic', 'critic_cnn')
+        return {'critic_loss': loss.detach(), 'q1': q1.detach().mean(), 'q2': q2.detach().mean(),
+                'target_q': target_q.mean(), **norms}
 
     @property
     def imitation(self) -> float:
@@ -231,29 +234,27 @@ class TD3Agent:
         gone = self.total_it / algorithm.imitation_updates if algorithm.imitation_updates else 0.0
         return algorithm.imitation * max(1.0 - gone, 0.0)
 
-    def _update_actor(self, now: Inputs, taken: torch.Tensor,
-                      demonstrated: torch.Tensor | None) -> dict[str, float]:
+    def _actor_gradients(self, given: Given) -> dict[str, torch.Tensor]:
         with torch.no_grad(), self._arithmetic():
-            critic_state = now.state(self._working('critic_cnn'))
+            critic_state = given.now.state(self._working('critic_cnn'))
         self.critic.requires_grad_(False)
         try:
-            with _batch_statistics(self.actor_cnn):
-                with self._arithmetic():
-                    action = self._working('actor')(now.state(self._working('actor_cnn')))
-                    q1 = self._working('critic').first(critic_state, action)
-                loss = -q1.float().mean()
-                report = {}
-                if demonstrated is not None and self.settings.algorithm.imitation > 0.0:
-                    # TD3+BC (Fujimoto and Gu, 2021), on the demonstrations among the batch.
-                    distance = (action.float() - taken).square().mean(dim=1)
-                    demonstrated = demonstrated.to(self.device)
-                    apart = (distance * demonstrated).sum() / demonstrated.sum().clamp(min=1)
-                    loss = loss / q1.detach().float().abs().mean() + self.imitation * apart
-                    report['imitation_loss'] = apart.item()
-                norms = self._step(loss, 'actor', 'actor_cnn')
+            with self._arithmetic():
+                action = self._working('actor')(given.now.state(self._working('actor_cnn')))
+                q1 = self._working('critic').first(critic_state, action)
+            loss = -q1.float().mean()
+            report = {}
+            if 'imitation' in given:
+                # TD3+BC (Fujimoto and Gu, 2021), on the demonstrations among the batch.
+                distance = (action.float() - given['action']).square().mean(dim=1)
+                shown = given['demonstrated']
+                apart = (distance * shown).sum() / shown.sum().clamp(min=1)
+                loss = loss / q1.detach().float().abs().mean() + given['imitation'] * apart
+                report['imitation_loss'] = apart.detach()
+            norms = self._backward(loss, 'actor', 'actor_cnn')
         finally:
             self.critic.requires_grad_(True)
-        return {'actor_loss': loss.item(), **report, **norms}
+        return {'actor_loss': loss.detach(), **report, **norms}
 
     @torch.no_grad()
     def _update_targets(self) -> None:
@@ -265,42 +266,69 @@ class TD3Agent:
             if self._uses_copies:
                 self._copies[f'{name}_target'].refresh()
 
-    def _step(self, loss: torch.Tensor, *names: str) -> dict[str, float]:
-        """Minimise ``loss`` over the named networks, or raise if anything is not finite."""
-        names = tuple(name for name in names if getattr(self, name) is not None)
-        if not math.isfinite(loss.item()):
-            raise LearningStopped(f'The loss of the {names[0]} is {loss.item()} in update '
-                                  f'{self.total_it + (names[0] == "critic")};')
-        optimizers = {name: getattr(self, f'{name}_optimizer') for name in names}
-        parameters = {name: [parameter for group in optimizer.param_groups
-                             for parameter in group['params']]
-                      for name, optimizer in optimizers.items()}
-        for name in names:
-            for parameter in parameters[name]:
-                parameter.grad = None
-        copies = [self._copies[name] for name in names] if self._uses_copies else []
+    def _backward(self, loss: torch.Tensor, *names: str) -> dict[str, torch.Tensor]:
+        """Leave the gradients of ``loss`` in the named networks; return their norms."""
+        parameters = self._parameters(names)
+        for parameter in itertools.chain(*parameters.values()):
+            parameter.grad = None
+        copies = self._copies_of(parameters)
         for kept in copies:
             kept.forget_gradients()
         loss.backward()
         for kept in copies:
             kept.hand_over_gradients()
-        norms = {}
-        for name in names:
-            gradients = [parameter.grad for parameter in parameters[name]]
-            norm = fast.norm(gradients).item()
-            if not math.isfinite(norm):
-                raise LearningStopped(f'The gradient of the {name} has norm {norm} in update '
-                                      f'{self.total_it + (names[0] == "critic")};')
-            largest = self.settings.max_grad_norm(name)
-            if 0.0 < largest < norm:
-                torch._foreach_mul_(gradients, largest / norm)
-            norms[f'{name}_grad_norm'] = norm
-        self.finish_snapshot()
-        for optimizer in optimizers.values():
-            fast.step_adam(optimizer)
-        for kept in copies:
-            kept.refresh()      # while what was written is still in the caches
-        return norms
+        return {f'{name}_grad_norm': fast.norm([parameter.grad for parameter in own])
+                for name, own in parameters.items()}
+
+    def _step(self, gradients_of: Callable[[Given], Mapping[str, torch.Tensor]], given: Given,
+              *names: str) -> dict[str, float]:
+        """Step the named networks' optimisers, or raise if anything is not finite."""
+        parameters = self._parameters(names)
+        with _batch_statistics(getattr(self, names[-1])):
+            report = fast.numbers(self._computed(gradients_of, given, parameters))
+            number = f'in update {self.total_it + (names[0] == "critic")};'
+            loss = report[f'{names[0]}_loss']
+            if not math.isfinite(loss):
+                raise LearningStopped(f'The loss of the {names[0]} is {loss} {number}')
+            for name, own in parameters.items():
+                norm = report[f'{name}_grad_norm']
+                if not math.isfinite(norm):
+                    raise LearningStopped(f'The gradient of the {name} has norm {norm} {number}')
+                largest = self.settings.max_grad_norm(name)
+                if 0.0 < largest < norm:
+                    torch._foreach_mul_([parameter.grad for parameter in own], largest / norm)
+            self.finish_snapshot()
+            for name in parameters:
+                fast.step_adam(getattr(self, f'{name}_optimizer'))
+            for kept in self._copies_of(parameters):
+                kept.refresh()      # while what was written is still in the caches
+        return report
+
+    def _parameters(self, names: Iterable[str]) -> dict[str, list[nn.Parameter]]:
+        """Return what those of the named networks that there are learn, by their names."""
+        optimizers = {name: getattr(self, f'{name}_optimizer') for name in names}
+        return {name: [parameter for group in optimizer.param_groups
+                       for parameter in group['params']]
+                for name, optimizer in optimizers.items() if optimizer is not None}
+
+    def _copies_of(self, names: Iterable[str]) -> list[BFloat16Copy]:
+        return [self._copies[name] for name in names] if self._uses_copies else []
+
+    def _computed(self, gradients_of: Callable[[Given], Mapping[str, torch.Tensor]], given: Given,
+                  parameters: Mapping[str, list[nn.Parameter]]) -> Mapping[str, torch.Tensor]:
+        """Return what ``gradients_of`` returns, by a recording of it where there are any."""
+        if self._recorder is None or not fast.enabled:
+            return gradients_of(given)
+        networks = [self._working(f'{name}{kind}') for name in self.networks()
+                    for kind in ('', '_target')]
+        tensors = [tensor for network in networks
+                   for tensor in itertools.chain(network.parameters(), network.buffers())]
+        known = (self.policy_noise, self.noise_clip, self.max_action,
+                 [(tensor.data_ptr(), tensor.requires_grad) for tensor in tensors])
+        return self._recorder(
+            next(iter(parameters)), gradients_of, given,
+            list(itertools.chain(*parameters.values())),
+            [buffer for name in parameters for buffer in getattr(self, name).buffers()], known)
 
     def _working(self, name: str) -> Any:
         """Return what computes for the named network, or target, in this update."""
@@ -312,17 +340,6 @@ class TD3Agent:
             kept = self._copies[name] = BFloat16Copy(network)
         kept.refresh()
         return kept.network
-
-    def _inputs(self, observation: Any) -> Inputs:
-        if not self.use_dict_buffer:
-            return Inputs(None, observation.to(self.device), torch.float32)
-        image = observation['image'].to(self.device)
-        shift = self.settings.algorithm.random_shift
-        if shift:
-            image = random_shift(image, shift, self.rng)
-        # In the convolutions' own type, which autocast would make of it for each encoder anew.
-        return Inputs(image, observation['vector'].to(self.device),
-                      torch.bfloat16 if self._uses_copies else torch.float32)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         if self.settings.algorithm.precision == 'float32':

@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 _WINDOW = 20
 _TIE = 1e-3
 # What a run may go on with another of: checkpoints are any device's.
-_MAY_CHANGE = ('version', 'training.device')
+_MAY_CHANGE = ('version', *(f'training.{name}' for name in (
+    'device', 'replay_on_device', 'cuda_graphs')))
 
 
 class RunError(RuntimeError):

@@ -69,6 +69,44 @@ def test_whatever_an_update_takes_part_of_is_on_the_networks_device(monkeypatch,
     assert ('imitation_loss' in report) == ('imitation' in algorithm)
 
 
+def seen_by(learner):
+    """Return the images of a batch of a learner that has seen a little."""
+    for step in range(6):
+        frame, vector = np.full((84, 84), step, np.uint8), np.zeros(23, np.float32)
+        if step:
+            learner.add(0, np.zeros(2, np.float32), 0.0, False, False, frame, vector)
+        else:
+            learner.begin(0, frame, vector)
+    return learner.replay.sample(4).observation['image']
+
+
+@pytest.mark.parametrize('training, device', [
+    ({'device': 'meta'}, 'meta'), ({'device': 'meta', 'replay_on_device': False}, 'cpu'),
+    ({'device': 'meta', 'plain': True}, 'cpu'), ({}, 'cpu')])
+def test_batches_are_put_together_where_the_networks_are(training, device):
+    with fast.plain():      # which the last case leaves as it was
+        learner = Learner(LearnerSettings(training=TrainingSettings(**training)), {})
+        assert seen_by(learner).device.type == device
+
+
+def test_frames_that_do_not_fit_are_one_sentence(monkeypatch):
+    def refuse(*arguments, **options):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 40.00 GiB.\nSee ...')
+    monkeypatch.setattr('av_td3_ros.learning.replay_ring.DeviceFrames', refuse)
+    with pytest.raises(SettingsError, match="^the replay memory's frames do not fit into the "
+                       "GPU's memory: set training.replay_on_device to false, or algorithm."
+                       'buffer_size lower than 100000 .CUDA out of memory. Tried to allocate '
+                       '40.00 GiB.*$'), fast.plain():
+        Learner(LearnerSettings(training=TrainingSettings(device='meta')), {})
+
+
+@needs_gpu
+def test_batches_on_a_gpu_are_those_of_the_processor():
+    frames = [seen_by(Learner(LearnerSettings(training=TrainingSettings(device=device)), {}))
+              for device in ('cuda', 'cpu')]
+    assert frames[0].is_cuda and torch.equal(frames[0].cpu(), frames[1])
+
+
 @needs_gpu
 @pytest.mark.parametrize('algorithm', [
     {}, {'precision': 'bfloat16'}, {'random_shift': 4}, {'imitation': 2.0}])

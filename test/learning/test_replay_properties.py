@@ -44,11 +44,13 @@ class ReplayMachine(RuleBasedStateMachine):
             patch.stop()
 
     @initialize(capacity=st.integers(1, 16), stack=st.integers(1, 5), n_step=st.integers(1, 5),
-                has_image=st.booleans(), on_disk=st.booleans(), spare=st.integers(1, 8))
-    def make(self, capacity, stack, n_step, has_image, on_disk, spare):
+                has_image=st.booleans(), on_disk=st.booleans(), spare=st.integers(1, 8),
+                frames_on=st.sampled_from([None, 'cpu']))
+    def make(self, capacity, stack, n_step, has_image, on_disk, spare, frames_on):
         self.options = {'capacity': capacity, 'stack': stack, 'n_step': n_step, 'vector_dim': 3,
                         'image_shape': (2, 3) if has_image else None, 'discount': 0.9,
-                        'spare': spare, 'directory': self.folder / 'a' if on_disk else None}
+                        'spare': spare, 'frames_on': frames_on,
+                        'directory': self.folder / 'a' if on_disk else None}
         self.memory = ReplayMemory(**self.options)
         self.reference = Reference(capacity, self.memory.layout.live, stack, n_step, 0.9,
                                    has_image)
