@@ -180,15 +180,14 @@ def norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def numbers(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """
-    Return what tensors of one number each hold; all on one device.
+    Return what tensors of one number each hold; without history, and all on one device.
 
     From a GPU all at once: to ask for a number is to wait until the GPU has done what was asked
     of it before, while nothing new is.
     """
-    tensors = [value.detach() for value in values.values()]
-    if enabled and tensors and tensors[0].is_cuda:
-        return dict(zip(values, torch.stack([each.double() for each in tensors]).tolist()))
-    return {name: value.item() for name, value in zip(values, tensors)}
+    if enabled and any(value.is_cuda for value in values.values()):
+        return dict(zip(values, torch.stack([each.double() for each in values.values()]).tolist()))
+    return {name: value.item() for name, value in values.items()}
 
 
 def count_change(tensors: Iterable[torch.Tensor]) -> None:

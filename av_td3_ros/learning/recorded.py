@@ -59,6 +59,10 @@ class Recorder:
         self.works = True
         self._recordings: dict[str, _Recording] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Recordings are of this process and these tensors: a copy begins anew.
+        return Recorder, ()
+
     def __call__(self, name: str, function: Function, given: Given,
                  parameters: Sequence[nn.Parameter], changed: Sequence[torch.Tensor], known: Any
                  ) -> Tensors:

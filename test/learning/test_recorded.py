@@ -8,6 +8,7 @@ memory that they used, without Python, and refuses to be asked for a number, as 
 """
 
 import contextlib
+import copy
 import logging
 
 import numpy as np
@@ -234,6 +235,16 @@ def test_batch_statistics_are_gathered_once_an_update(tape):
     assert agent._recorder._recordings.keys() == {'critic', 'actor'}
     assert agent.critic_cnn.backbone.bn1.num_batches_tracked == 4
     assert agent.actor_cnn.backbone.bn1.num_batches_tracked == 2
+
+
+def test_a_copy_records_for_itself(tape):
+    agent = make(True)
+    learn(agent, experience(), 2)
+    copied = copy.deepcopy(agent)
+    assert not copied._recorder._recordings
+    for each in (agent, copied):
+        learn(each, experience(), 3)
+    assert same(agent, copied)
 
 
 def test_without_a_gpu_nothing_is_recorded():
