@@ -49,6 +49,7 @@ from av_td3_ros.ros import qos
 from av_td3_ros.ros.diagnostics import Diagnostics, ERROR, OK, Report, WARN
 from av_td3_ros.ros.images import read_image
 from av_td3_ros.ros.messages import MessageError, read_odometry, read_path, read_stamp
+from av_td3_ros.ros.middleware import reserve_no_room_for_images
 from av_td3_ros.ros.parameters import declare
 from av_td3_ros.ros.process import run
 from av_td3_ros.ros.relay import TriggerRelay
@@ -141,7 +142,7 @@ class PolicyNode(ManagedNode):
         self.listen(Path, 'waypoints', self._on_route, qos.ROUTE)
         self.listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.STREAM)
         self.listen(Odometry, 'odometry', self._on_odometry, qos.STREAM)
-        self.listen(Image, f'{s.camera}/image', self._on_image, qos.STREAM)
+        self.listen(Image, f'{s.camera}/image', self._on_image, qos.PICTURES)
         self._trainer = TrainerLink(self, s.trainer, self._loaded, self._warnings,
                                     training=s.training, heard=self._continue,
                                     patience=s.service_timeout)
@@ -373,6 +374,7 @@ def main(args: Any = None) -> int:
     """Run the node."""
     # Each of 1920x1080 is 8 MB, freed and wanted again: half of what its answer took.
     fast.keep_memory(_PICTURES)
+    reserve_no_room_for_images()
     return run(PolicyNode, args=args, threads=6)
 
 

@@ -4,7 +4,8 @@
 Which of the package's profiles for the middleware a process uses.
 
 Fast DDS and Cyclone DDS each have one with room for images, ``config/fastdds.xml`` and
-``config/cyclonedds.xml``. Fast DDS's uses shared memory, and has others without.
+``config/cyclonedds.xml``. Fast DDS's uses shared memory, and has others with little of it and
+without.
 
 Shared memory is what makes images quick, and it ties the processes of a host together: with Fast
 DDS (2.14 measured) the senders to one that was killed, and those to whom it was just sending, may
@@ -15,7 +16,7 @@ without the driving noticing stays out of it.
 from __future__ import annotations
 
 import os
-from typing import Mapping
+from typing import Iterable, Mapping
 
 import rclpy.utilities
 
@@ -49,12 +50,8 @@ def stay_out_of_shared_memory() -> None:
     rmw_fastrtps adds shared memory to any profile; from Jazzy on another one, which does the rest
     of the same, takes its place. Humble has no such way: there shared memory stays.
     """
-    config = share_directory() / 'config'
-    named = [name for name in PROFILE_VARIABLES if os.environ.get(name)]
-    if 'fastrtps' not in rclpy.utilities.get_rmw_implementation_identifier():
-        return
-    if not named or any(os.path.realpath(os.environ[name])
-                        != os.path.realpath(config / 'fastdds.xml') for name in named):
+    named = _naming_images()
+    if not named:
         return
     profile = 'fastdds_udp.xml'
     here = (os.environ.get(_RANGE, '').upper() == 'LOCALHOST'
@@ -63,4 +60,28 @@ def stay_out_of_shared_memory() -> None:
         profile = 'fastdds_udp_localhost.xml'
         os.environ[_RANGE] = 'SYSTEM_DEFAULT'
         os.environ.pop(_LOCALHOST, None)
-    os.environ.update(dict.fromkeys(named, str(config / profile)))
+    _take(profile, named)
+
+
+def reserve_no_room_for_images() -> None:
+    """
+    Spare the 16 MiB that ``config/fastdds.xml`` reserves for images, where it is in use.
+
+    For a process that receives images and sends none; call it before rclpy is initialized. A
+    profile of the user's own is obeyed.
+    """
+    _take('fastdds_small.xml', _naming_images())
+
+
+def _naming_images() -> list[str]:
+    """Return the variables that name ``config/fastdds.xml``; none where one names another."""
+    images = os.path.realpath(share_directory() / 'config' / 'fastdds.xml')
+    named = [name for name in PROFILE_VARIABLES if os.environ.get(name)]
+    if 'fastrtps' not in rclpy.utilities.get_rmw_implementation_identifier() \
+            or any(os.path.realpath(os.environ[name]) != images for name in named):
+        return []
+    return named
+
+
+def _take(profile: str, named: Iterable[str]) -> None:
+    os.environ.update(dict.fromkeys(named, str(share_directory() / 'config' / profile)))

@@ -37,7 +37,8 @@ def test_package_manifest_is_valid(name):
 
 
 @pytest.mark.linter
-@pytest.mark.parametrize('name', ['fastdds.xml', 'fastdds_udp.xml', 'fastdds_udp_localhost.xml'])
+@pytest.mark.parametrize('name', [
+    'fastdds.xml', 'fastdds_small.xml', 'fastdds_udp.xml', 'fastdds_udp_localhost.xml'])
 def test_fast_dds_profile_keeps_its_schema(name):
     prefixes = [sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
     schemas = [Path(prefix) / 'share' / 'fastRTPS_profiles.xsd' for prefix in prefixes if prefix]

@@ -1,6 +1,6 @@
 # Copyright 2026 The av_td3_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which profile of the middleware a process takes, in and out of shared memory."""
+"""Which profile of the middleware a process takes, in shared memory, with less of it, and out."""
 
 import os
 
@@ -8,7 +8,8 @@ import pytest
 
 from av_td3_ros.resources import share_directory
 from av_td3_ros.ros import middleware
-from av_td3_ros.ros.middleware import profiles_for_images, stay_out_of_shared_memory
+from av_td3_ros.ros.middleware import (
+    profiles_for_images, reserve_no_room_for_images, stay_out_of_shared_memory)
 
 CONFIG = share_directory() / 'config'
 RANGE, LOCALHOST = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'
@@ -27,8 +28,8 @@ def environment(monkeypatch):
     return monkeypatch
 
 
-def taken():
-    stay_out_of_shared_memory()
+def taken(choose=stay_out_of_shared_memory):
+    choose()
     return {name: os.path.basename(os.environ[name]) for name in (FIRST, SECOND)
             if name in os.environ}
 
@@ -73,24 +74,38 @@ def test_peers_that_are_named_are_the_middlewares(environment):
     assert os.environ[RANGE] == 'LOCALHOST'
 
 
+def test_who_sends_no_images_reserves_no_room_for_them(environment):
+    environment.setenv(RANGE, 'LOCALHOST')
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    assert taken(reserve_no_room_for_images) == {FIRST: 'fastdds_small.xml'}
+    environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
+    environment.setenv(SECOND, str(CONFIG / 'fastdds.xml'))
+    assert taken(reserve_no_room_for_images) == dict.fromkeys((FIRST, SECOND),
+                                                              'fastdds_small.xml')
+    assert os.environ[RANGE] == 'LOCALHOST'
+    assert os.path.isfile(os.environ[FIRST])
+
+
+@pytest.mark.parametrize('choose', [stay_out_of_shared_memory, reserve_no_room_for_images])
 @pytest.mark.parametrize('profile', ['', '/home/user/own.xml'])
-def test_what_is_the_users_own_stays(environment, profile):
+def test_what_is_the_users_own_stays(environment, profile, choose):
     environment.setenv(RANGE, 'LOCALHOST')
     if profile:
         environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
         environment.setenv(SECOND, profile)
     before = dict(os.environ)
-    stay_out_of_shared_memory()
+    choose()
     assert dict(os.environ) == before
 
 
-def test_another_middleware_keeps_its_range(environment):
+@pytest.mark.parametrize('choose', [stay_out_of_shared_memory, reserve_no_room_for_images])
+def test_another_middleware_keeps_its_range(environment, choose):
     environment.setattr('rclpy.utilities.get_rmw_implementation_identifier',
                         lambda: 'rmw_cyclonedds_cpp')
     environment.setenv(FIRST, str(CONFIG / 'fastdds.xml'))
     environment.setenv(RANGE, 'LOCALHOST')
     before = dict(os.environ)
-    stay_out_of_shared_memory()
+    choose()
     assert dict(os.environ) == before
 
 
