@@ -5,11 +5,11 @@
 Times the replay memory, in memory and from a memory-mapped directory; prints one JSON line.
 
 The other side is Stable-Baselines3's DictReplayBuffer, where it can be imported, in a process of
-its own; both are measured in turn in the same run, the median and the 10th and 90th percentile
-reported. A batch is let go of before the next one is drawn, or, ``held``, after it, as by a loop
-that learns: for the other side it decides whether memory is returned to the system in between. The
-part ``--kills N`` kills a process that fills a directory N times at random moments, and reads back
-every row each time.
+its own, with as many rows (56 kB each) unless ``--sb3-rows`` says otherwise; both are measured in
+turn in the same run, the median and the 10th and 90th percentile reported. A batch is let go of
+before the next one is drawn, or, ``held``, after it, as by a loop that learns: for the other side
+it decides whether memory is returned to the system in between. The part ``--kills N`` kills a
+process that fills a directory N times at random moments, and reads back every row each time.
 
 Usage: replay.py [--rows 100000] [--directory DIR] [--threads 2] [--kills 0]
 """
@@ -150,12 +150,13 @@ def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--rows', type=int, default=100_000)
-    parser.add_argument('--sb3-rows', type=int, default=8000)
+    parser.add_argument('--sb3-rows', type=int, help='of 56 kB (default: as many as --rows)')
     parser.add_argument('--directory', help='on the disk to measure (default: a temporary one)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=1000)
     parser.add_argument('--kills', type=int, default=0)
     options = parser.parse_args()
+    options.sb3_rows = options.sb3_rows or options.rows
     torch.set_num_threads(options.threads)
     folder = Path(tempfile.mkdtemp(dir=options.directory))
     try:
@@ -168,6 +169,7 @@ def measure(options, folder):
     """Return all figures."""
     result = {'machine': platform.processor() or platform.machine(), 'cpus': os.cpu_count(),
               'load': [round(value, 1) for value in os.getloadavg()], 'rows': options.rows,
+              'sb3_rows': options.sb3_rows,
               'torch': torch.__version__, 'numpy': np.__version__}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         result['sb3_version'] = importlib.metadata.version('stable-baselines3')

@@ -4,7 +4,7 @@
 Shorter ways to what torch computes on a processor, for updates and for single actions.
 
 - :func:`linear` multiplies float32 matrices with oneDNN where MKL, which torch uses for them,
-  leaves half of the processor idle: MKL has AVX-512 for Intel's processors alone.
+  leaves up to half of the processor idle: MKL has AVX-512 for Intel's processors alone.
 - :func:`prepared` makes a network's convolutions for single images; their weights lie as oneDNN
   wants them, where torch brings them into that order anew at each call.
 - :func:`scaled` scales images and lays them out as convolutions want them, in one pass.
@@ -34,6 +34,9 @@ enabled = True
 
 # Below these, what is saved does not pay for the way through Python.
 _LEAST_ROWS, _LEAST_SIDE = 16, 64
+# AMD's processors whose AVX-512 takes two turns of a unit of 256 bits (Zen 4): MKL's products are
+# as quick there, and quicker below so many weights.
+_HALVED_FAMILY, _LEAST_WEIGHTS_HALVED = 25, 100_000
 
 _compare_memory = ctypes.CDLL(None).memcmp
 _compare_memory.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
@@ -70,23 +73,36 @@ def plain() -> Iterator[None]:
         enabled = before
 
 
-def _preferred() -> Any:
-    """Return oneDNN's product with a transposed matrix, None where torch's own is as fast."""
+def _least_weights(processor: str) -> int | None:
+    """
+    Return from how many weights on oneDNN's product is the faster one, None where it never is.
+
+    ``processor`` is what /proc/cpuinfo says of one. It alone decides, so that a run goes on
+    exactly as before: other products have other last bits.
+    """
+    said = {name.strip(): value.split() for name, _, value in (
+        line.partition(':') for line in processor.splitlines())}
+    if said.get('vendor_id') != ['AuthenticAMD'] or 'avx512f' not in said.get('flags', ()):
+        return None
+    return _LEAST_WEIGHTS_HALVED if said.get('cpu family') == [str(_HALVED_FAMILY)] else 0
+
+
+def _preferred() -> tuple[Any, int]:
+    """Return oneDNN's product with a transposed matrix, or None, and its least weights."""
     try:
-        first = Path('/proc/cpuinfo').read_text(encoding='utf-8').split('\n\n')[0]
+        least = _least_weights(Path('/proc/cpuinfo').read_text(encoding='utf-8').split('\n\n')[0])
     except OSError:
-        return None
-    if 'AuthenticAMD' not in first or 'avx512f' not in first.split() \
-            or not torch.backends.mkldnn.is_available():
-        return None
+        least = None
+    if least is None or not torch.backends.mkldnn.is_available():
+        return None, 0
     try:
         # Not documented: it is what torch's compiler emits for a linear layer.
-        return torch.ops.mkldnn._linear_pointwise.default
+        return torch.ops.mkldnn._linear_pointwise.default, least
     except AttributeError:
-        return None
+        return None, 0
 
 
-_product = _preferred()
+_product, _least = _preferred()
 _verified = False
 
 
@@ -110,7 +126,8 @@ class _Linear(torch.autograd.Function):
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Multiply as ``F.linear`` does; for x of (B, inputs) it can be differentiated once."""
     if not enabled or _product is None or x.dtype != torch.float32 or x.dim() != 2 \
-            or len(x) < _LEAST_ROWS or min(weight.shape) < _LEAST_SIDE or x.device.type != 'cpu' \
+            or len(x) < _LEAST_ROWS or min(weight.shape) < _LEAST_SIDE \
+            or weight.numel() < _least or x.device.type != 'cpu' \
             or torch.is_autocast_enabled('cpu') or not _does_as_layers_do(x, weight, bias):
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)

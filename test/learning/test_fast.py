@@ -35,6 +35,7 @@ def product(monkeypatch):
     if not torch.backends.mkldnn.is_available():
         pytest.skip('this torch has no oneDNN')
     monkeypatch.setattr(fast, '_product', torch.ops.mkldnn._linear_pointwise.default)
+    monkeypatch.setattr(fast, '_least', 0)
 
 
 def gradients(function, *tensors):
@@ -71,6 +72,24 @@ def test_the_other_product_is_taken_for_large_float32_alone(product):
     with fast.plain():
         assert not takes(torch.randn(64, 128), torch.randn(64, 128))
     assert fast.enabled
+
+
+@pytest.mark.parametrize('vendor, family, flags, least', [
+    ('AuthenticAMD', 26, 'avx2 avx512f', 0), ('AuthenticAMD', 25, 'avx2 avx512f', 100_000),
+    ('AuthenticAMD', 25, 'avx2', None), ('AuthenticAMD', 26, 'avx2 avx512fp16', None),
+    ('GenuineIntel', 6, 'avx2 avx512f', None), ('', 0, '', None)])
+def test_the_processor_alone_decides_on_the_product(vendor, family, flags, least):
+    said = f'processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n'
+    assert fast._least_weights(said) == least
+    assert fast._least_weights('') is None
+
+
+def test_products_below_the_processors_least_are_torchs_own(product, monkeypatch):
+    monkeypatch.setattr(fast, '_least', 100_000)
+    small, large = torch.randn(256, 256), torch.randn(256, 537)
+    for weight, taken in ((small, False), (large, True)):
+        x = torch.randn(64, weight.shape[1], requires_grad=True)
+        assert ('Linear' in type(fast.linear(x, weight, None).grad_fn).__name__) == taken
 
 
 @pytest.mark.parametrize('kind', [NatureEncoder, NatureLayerNormEncoder])
@@ -253,6 +272,7 @@ def test_the_plain_way_is_a_setting():
     lambda x, weight, *_: x @ weight.t() + 1.0])
 def test_a_product_of_another_torch_that_means_something_else_is_not_used(monkeypatch, other):
     monkeypatch.setattr(fast, '_product', other)
+    monkeypatch.setattr(fast, '_least', 0)
     monkeypatch.setattr(fast, '_verified', False)
     x, weight, bias = torch.randn(32, 64), torch.randn(64, 64), torch.randn(64)
     assert torch.equal(fast.linear(x, weight, bias), F.linear(x, weight, bias))
