@@ -36,7 +36,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks'), str(ROOT / 'test' / 'learni
 
 import measuring  # noqa: E402, I100
 
+from av_td3_ros.learning.learner import Learner, LearnerSettings  # noqa: E402
 from av_td3_ros.learning.replay import ReplayMemory  # noqa: E402
+from av_td3_ros.learning.settings import AlgorithmSettings  # noqa: E402
 
 EPISODE = 500
 CACHE = np.random.default_rng(0).integers(0, 255, (64, 84, 84), dtype=np.uint8)
@@ -205,6 +207,10 @@ def measure(options, folder):
         for held in (False, True):
             result[f'sample_{size}' + '_held' * held] = sampling(memories, size, held, options)
     result['bytes_per_transition'] = bytes_of(in_memory)
+    learner = Learner(LearnerSettings(AlgorithmSettings(buffer_size=options.rows)), {})
+    # With the rows that it keeps for checkpoints which lie behind.
+    result['bytes_per_transition_in_training'] = bytes_of(learner.replay)
+    learner.close()
     on_disk.close()
     if options.kills:
         import test_replay_directory  # its helpers stand beside it

@@ -71,7 +71,8 @@ def car_racing():
         env = gymnasium.make('CarRacing-v3', render_mode=None).unwrapped
     except gymnasium.error.Error:
         return None
-    return Repeated(env, [np.array([0.0, 0.05, 0.0])] * 400, 1)
+    # So long are its episodes.
+    return Repeated(env, [np.array([0.0, 0.05, 0.0])] * 1000, 1)
 
 
 def main(arguments=None):

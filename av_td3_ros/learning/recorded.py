@@ -12,6 +12,7 @@ itself before it is used.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
@@ -51,7 +52,7 @@ class Recorder:
     """
     Calls functions that compute gradients, by recordings of them where it can.
 
-    Where recording fails, or gives other numbers, a warning says so and the functions are called
+    Where recording fails, or gives other numbers, a warning says so and all functions are called
     themselves from then on.
     """
 
@@ -96,26 +97,36 @@ class Recorder:
                 parameters: Sequence[nn.Parameter], changed: Sequence[torch.Tensor], known: Any
                 ) -> _Recording | None:
         """Return a recording, None where there can be none; nothing has changed either way."""
-        inputs = {name: torch.empty(each.shape, dtype=each.dtype, device=each.device)
-                  for name, each in given.tensors.items()}
-        _copy(inputs, given.tensors)
+        inputs = {key: torch.empty_like(each) for key, each in given.tensors.items()}
         before = [tensor.clone() for tensor in changed]
+        device = given['action'].device
 
         def run() -> Tensors:
             for parameter in parameters:
                 parameter.grad = None
             return function(Given(inputs, given.dtype))
 
+        def results_of(source: Tensors) -> _Results:
+            _copy(inputs, source)
+            return _Results.of(run(), parameters)
+
         try:
-            expected = _warmed_up(lambda: _results(run(), parameters))
-            if not all(bool(each.isfinite().all()) for each in expected):
-                return None     # who called finds that out, and says it
-            outputs, replay = _captured(run)
-            gradients = [parameter.grad for parameter in parameters]
-            replay()
-            _compare(_results(outputs, parameters), expected)
+            with torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext():
+                # Of another batch too: a recording may hold on to what it should read.
+                batches = given.tensors, _mixed(given.tensors)
+                expected = _warmed_up(lambda: [results_of(each) for each in batches])
+                if not all(each.are_finite() for each in expected):
+                    return None     # who called finds that out, and says it
+                outputs, replay = _captured(run)
+                gradients = [parameter.grad for parameter in parameters]
+                for each, wanted in zip(batches, expected):
+                    _copy(inputs, each)
+                    _spoil([*outputs.values(), *gradients])
+                    replay()
+                    _Results.of(outputs, parameters).compare(wanted)
         except RuntimeError as error:
             self.works = False
+            self._recordings.clear()
             logger.warning('Updates go on without CUDA graphs: those of the %s could not be '
                            'recorded (%s)', name, str(error).split('\n', maxsplit=1)[0])
             return None
@@ -124,6 +135,35 @@ class Recorder:
                 for tensor, value in zip(changed, before):
                     tensor.copy_(value)
         return _Recording(known, inputs, outputs, gradients, replay)
+
+
+class _Results(NamedTuple):
+    """What was computed, in memory of its own: numbers, and gradients."""
+
+    numbers: list[torch.Tensor]
+    gradients: list[torch.Tensor]
+
+    @classmethod
+    def of(cls, outputs: Tensors, parameters: Sequence[nn.Parameter]) -> _Results:
+        """Copy what a function has returned, and left in ``parameters``."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        return cls(*([each.detach().float().clone() for each in group]
+                     for group in (list(outputs.values()), gradients)))
+
+    def are_finite(self) -> bool:
+        """Return whether all of them are."""
+        return all(bool(each.isfinite().all()) for group in self for each in group)
+
+    def compare(self, expected: _Results) -> None:
+        """Raise RecordingError where they are further apart than rounding brings them."""
+        for found, wanted in zip(self, expected):
+            # What is small beside others of its kind is mostly rounding.
+            least = _TOLERANCE * 1e-3 * max((float(each.norm()) for each in wanted), default=0.0)
+            if len(found) != len(wanted) or not all(
+                    one.shape == other.shape
+                    and float((one - other).norm()) <= _TOLERANCE * float(other.norm()) + least
+                    for one, other in zip(found, wanted)):
+                raise RecordingError('its numbers are others')
 
 
 def _warmed_up(function: Callable[[], Any]) -> Any:
@@ -139,29 +179,35 @@ def _warmed_up(function: Callable[[], Any]) -> Any:
 
 def _captured(function: Callable[[], Tensors]) -> tuple[Tensors, Callable[[], None]]:
     """Record what a function does on the GPU; return its outputs, and what does it again."""
-    graph = torch.cuda.CUDAGraph()
-    # Other threads may use the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-        outputs = function()
+    graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    try:
+        # A stream of this device, which torch's own need not be; other threads may use the GPU.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream(),
+                              capture_error_mode='thread_local'):
+            outputs = function()
+    except RuntimeError as error:
+        # To end a recording that has failed fails too, and says nothing of why.
+        raise RecordingError(str(error.__context__ or error)) from error
+    finally:
+        # There torch would also leave its stream the current one.
+        torch.cuda.set_stream(current)
     return outputs, graph.replay
+
+
+def _mixed(tensors: Tensors) -> Tensors:
+    """Return another batch of the same shapes: each tensor's rows, some of them further on."""
+    return {name: each.roll(places, 0) if each.dim() else each
+            for places, (name, each) in enumerate(tensors.items())}
+
+
+def _spoil(tensors: Sequence[torch.Tensor | None]) -> None:
+    """Make the tensors not a number, so that what does not write them is found out."""
+    with torch.no_grad():
+        for each in tensors:
+            if each is not None:
+                each.fill_(float('nan'))
 
 
 def _copy(into: Tensors, source: Tensors) -> None:
     for name, tensor in into.items():
         tensor.copy_(source[name])
-
-
-def _results(outputs: Tensors, parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
-    """Return what was computed, numbers and gradients, in memory of its own."""
-    return [each.detach().float().clone() for each in (
-        *outputs.values(), *(parameter.grad for parameter in parameters)) if each is not None]
-
-
-def _compare(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> None:
-    """Raise RecordingError where results are further apart than rounding brings them."""
-    least = _TOLERANCE * 1e-3 * max(float(each.norm()) for each in expected)
-    if len(found) != len(expected) or not all(
-            one.shape == other.shape
-            and float((one - other).norm()) <= _TOLERANCE * float(other.norm()) + least
-            for one, other in zip(found, expected)):
-        raise RecordingError('its numbers are others')

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from av_td3_ros.learning import fast, recorded
 from av_td3_ros.learning.recorded import Recorder
 from av_td3_ros.learning.replay import ReplayMemory
+from av_td3_ros.learning.settings import read_config
 from av_td3_ros.learning.td3 import LearningStopped, TD3Agent
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU')
@@ -75,9 +76,12 @@ class Stream:
         """Wait for nothing."""
 
 
-def make(recording, *, flat=False, architecture='nature', device='cpu', **algorithm):
+def make(recording, *, flat=False, architecture='nature', device='cpu', largest=0.0, **algorithm):
     torch.manual_seed(0)
-    config = {'algorithm': algorithm, 'networks': {'cnn': {'architecture': architecture}}}
+    clipped = {'max_grad_norm': largest}
+    config = {'algorithm': algorithm, 'networks': {
+        'actor': clipped, 'critic': clipped, 'cnn': {**clipped, 'architecture': architecture}}}
+    assert read_config(config, ())[1] == []
     size = {'state_dim': 17, 'action_dim': 6} if flat else {'state_dim': 535, 'action_dim': 2}
     agent = TD3Agent(**size, use_dict_buffer=not flat, config=config, seed=0, device=device,
                      cuda_graphs=recording)
@@ -122,7 +126,7 @@ def learn(agent, memory, updates, rows=4):
 
 CASES = [{}, {'precision': 'bfloat16'}, {'random_shift': 4}, {'flat': True},
          {'imitation': 2.0, 'imitation_updates': 5}, {'architecture': 'nature_layernorm'},
-         {'actor_starts': 4}, {'max_grad_norm': 0.1}]
+         {'actor_starts': 4}, {'largest': 0.1}]
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -203,14 +207,72 @@ def test_a_recording_that_does_something_else_is_not_used(tape, monkeypatch, cap
                     parameter.grad.mul_(factor)
         return outputs, replay_wrongly
     monkeypatch.setattr(recorded, '_captured', wrong)
-    plain, recording = make(False), make(True)
+    recording = make(True)
+    check_refused(caplog, 'actor', recording)
+
+
+def test_a_recording_that_does_nothing_is_not_used(tape, monkeypatch, caplog):
+    monkeypatch.setattr(recorded, '_captured', lambda function: (function(), lambda: None))
+    check_refused(caplog, 'critic')
+
+
+def test_a_recording_that_holds_on_to_its_batch_is_not_used(tape, monkeypatch, caplog):
+    def holds(function):
+        outputs = function()
+        kept = [{name: value.clone() for name, value in outputs.items()},
+                [parameter.grad.clone() for parameter in recording.critic.parameters()]]
+
+        def replay():
+            for name, value in kept[0].items():
+                outputs[name].copy_(value)
+            for parameter, value in zip(recording.critic.parameters(), kept[1]):
+                parameter.grad.copy_(value)
+        return outputs, replay
+    monkeypatch.setattr(recorded, '_captured', holds)
+    recording = make(True, flat=True)
+    check_refused(caplog, 'critic', recording, flat=True)
+
+
+def check_refused(caplog, name, recording=None, flat=False):
+    plain, recording = make(False, flat=flat), recording or make(True, flat=flat)
     with caplog.at_level(logging.WARNING):
         for agent in (plain, recording):
-            learn(agent, experience(), 5)
-    assert same(plain, recording)
+            learn(agent, experience(flat), 5)
+    assert same(plain, recording) and not recording._recorder._recordings
     assert [record.getMessage() for record in caplog.records] == [
-        'Updates go on without CUDA graphs: those of the actor could not be recorded (its '
+        f'Updates go on without CUDA graphs: those of the {name} could not be recorded (its '
         'numbers are others)']
+
+
+def test_a_small_gradient_is_compared_with_gradients():
+    wanted = recorded._Results([torch.tensor(1e4)], [torch.full((256,), 0.01)])
+    wanted.compare(wanted)
+    with pytest.raises(recorded.RecordingError, match='others'):
+        recorded._Results(wanted.numbers, [torch.zeros(256)]).compare(wanted)
+
+
+def test_a_capture_that_fails_leaves_its_stream_and_says_why(monkeypatch):
+    """As torch's does: it fails once more as it ends, and its stream stays the current one."""
+    current = ['the stream before']
+
+    @contextlib.contextmanager
+    def graph(*_, stream, **__):
+        current[0] = stream
+        try:
+            yield
+        finally:
+            raise RuntimeError('operation failed due to a previous error during capture')
+    monkeypatch.setattr(torch.cuda, 'graph', graph)
+    monkeypatch.setattr(torch.cuda, 'CUDAGraph', Stream)
+    monkeypatch.setattr(torch.cuda, 'Stream', lambda: 'its own')
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda: current[0])
+    monkeypatch.setattr(torch.cuda, 'set_stream', lambda stream: current.__setitem__(0, stream))
+
+    def asks():
+        raise RuntimeError('operation not permitted when stream is capturing')
+    with pytest.raises(recorded.RecordingError, match='^operation not permitted'):
+        recorded._captured(asks)
+    assert current == ['the stream before']
 
 
 @pytest.mark.parametrize('before', [0, 3])
