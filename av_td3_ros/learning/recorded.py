@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import nn
@@ -146,9 +146,9 @@ class _Results(NamedTuple):
     @classmethod
     def of(cls, outputs: Tensors, parameters: Sequence[nn.Parameter]) -> _Results:
         """Copy what a function has returned, and left in ``parameters``."""
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        return cls(*([each.detach().float().clone() for each in group]
-                     for group in (list(outputs.values()), gradients)))
+        return cls(_copies(outputs.values()),
+                   _copies(parameter.grad for parameter in parameters
+                           if parameter.grad is not None))
 
     def are_finite(self) -> bool:
         """Return whether all of them are."""
@@ -206,6 +206,10 @@ def _spoil(tensors: Sequence[torch.Tensor | None]) -> None:
         for each in tensors:
             if each is not None:
                 each.fill_(float('nan'))
+
+
+def _copies(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    return [each.detach().float().clone() for each in tensors]
 
 
 def _copy(into: Tensors, source: Tensors) -> None:
