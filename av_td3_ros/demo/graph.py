@@ -11,13 +11,13 @@ from typing import Any, Callable
 
 from lifecycle_msgs.msg import Transition
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from av_td3_ros.demo.observer import Observer
 from av_td3_ros.demo.parameters import ROLE
 from av_td3_ros.demo.processes import Children
 from av_td3_ros.demo.report import LiveLine
+from av_td3_ros.ros.compatibility import make_executor
 
 # Seconds within which a node must be up: most of them for a renderer that is compiled for the
 # first time, or a machine that is busy with other things.
@@ -61,17 +61,19 @@ class Graph:
     def watch(self, make_observer: Callable[[], Observer]) -> Observer:
         """Open this process's own context and make the observer in it."""
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self._executor = SingleThreadedExecutor()
+        self._executor = make_executor()
         self.observer = make_observer()
         self._executor.add_node(self.observer)
         return self.observer
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float) -> None:
         """Take in messages until ``condition()``; DemoFailed after ``timeout`` s without it."""
-        now = time.monotonic()
+        observer, now = self.observer, time.monotonic()
+        assert observer is not None
         until, look = now + timeout, now
         while not condition():
             self._executor.spin_once(timeout_sec=0.05)
+            observer.keep_up()
             now = time.monotonic()
             if now > until:
                 raise DemoFailed(f'{timeout:.0f} s passed without {what}')

@@ -4,7 +4,8 @@
 The observer: a node that watches the graph from outside, and calls its services.
 
 It knows of the drive what any listener on the topics would. Latencies are taken from DDS's own
-times of sending and receiving, so that a busy observer does not falsify them.
+times of sending and receiving, so that a busy observer does not falsify them. The simulator, which
+ticks as fast as the car is driven, is paused for one that falls behind.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ from av_td3_ros.visualization.overlay import points_ahead, Scene, View
 # CDR, little-endian: four bytes of encapsulation, then the header's stamp (sec, nanosec).
 _STAMP = struct.Struct('<4xiI')
 _FRAME_PERIOD = round(1e9 / FRAMES_PER_SECOND)
+# Ticks of which the odometry or the picture is kept until the other comes.
+_KEPT = 50
+# Odometry that is older than this, s, is a sign of falling behind; none for so long, of having
+# caught up.
+_LATE, _QUIET = 0.25, 0.1
 
 
 @dataclasses.dataclass
@@ -76,8 +82,13 @@ class Observer(Node):
         self._rates: collections.deque[tuple[float, int]] = collections.deque()
         self.title = self.note = ''
         self._view: View | None = None
-        self._next_frame = 0
+        # Stamps (ns) of the last picture for the film, and of the last frame, with its route.
+        self._sampled = -_FRAME_PERIOD
+        self._filmed: tuple[int, int] | None = None
         self._odometries: dict[int, VehicleState] = {}
+        self._pictures: dict[int, bytes] = {}
+        self._running, self._held = True, False
+        self._late = self._heard = 0.0
         self._run = self.create_publisher(CarlaControl, '/carla/control', qos.STREAM)
         self._listen()
 
@@ -88,13 +99,13 @@ class Observer(Node):
             return self.create_subscription(message, name, callback, profile, **options)
 
         # Deep queues: the figures are of every tick, also where the observer is late.
-        listen(Odometry, 'odometry', self._on_odometry, qos.EXPERIENCE)
+        listen(Odometry, 'odometry', timed(self._on_odometry), qos.EXPERIENCE)
         listen(CarlaEgoVehicleControl, 'vehicle_control_cmd', timed(self._on_command),
                qos.EXPERIENCE)
         listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.EXPERIENCE)
         self._camera = listen(CameraInfo, 'rgb_front/camera_info', self._on_camera)
         # As bytes: of most pictures only the stamp and the time of sending are wanted.
-        listen(Image, 'rgb_front/image', timed(self._on_image), raw=True)
+        listen(Image, 'rgb_front/image', timed(self._on_image), qos.EXPERIENCE, raw=True)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
         listen(UInt64MultiArray, f'{TRAINER}/progress', self._on_progress, qos.PROGRESS)
         listen(UInt8MultiArray, f'{TRAINER}/experience', self._on_experience, qos.EXPERIENCE)
@@ -111,7 +122,8 @@ class Observer(Node):
         """Return the route's number, from 0."""
         return self.meters.index(self.meter)
 
-    def _on_odometry(self, message: Odometry) -> None:
+    def _on_odometry(self, message: Odometry, sent: float, received: float) -> None:
+        self._late, self._heard = time.time() - sent, time.monotonic()
         try:
             state = read_odometry(message)
         except MessageError as error:
@@ -119,10 +131,9 @@ class Observer(Node):
             return
         self.state = state
         self.ticks += 1
-        self._odometries[state.stamp] = state
-        while len(self._odometries) > 50:
-            del self._odometries[next(iter(self._odometries))]
         self.meter.take(state)
+        _keep(self._odometries, state.stamp, state)
+        self._film(state.stamp)
 
     def _on_command(self, message: CarlaEgoVehicleControl, sent: float, received: float) -> None:
         stamp = read_stamp(message.header.stamp)
@@ -148,18 +159,28 @@ class Observer(Node):
         sec, nanosec = _STAMP.unpack_from(data)
         stamp = sec * 1_000_000_000 + nanosec
         self.latency.image(stamp, sent)
-        state = self._odometries.get(stamp)
-        if self._video is None or self._view is None or state is None \
-                or stamp < self._next_frame or not self.meter.begun:
+        if self._video is None or 0 <= stamp - self._sampled < _FRAME_PERIOD:
             return
-        # A clock that was set back would stop the video otherwise.
-        self._next_frame = stamp + _FRAME_PERIOD
+        self._sampled = stamp
+        _keep(self._pictures, stamp, data)
+        self._film(stamp)
+
+    def _film(self, stamp: int) -> None:
+        """Take a frame once both its picture and its odometry have come, in either order."""
+        if self._video is None or stamp not in self._pictures or stamp not in self._odometries:
+            return
+        data, state = self._pictures.pop(stamp), self._odometries[stamp]
+        if self._view is None or not self.meter.begun:
+            return
         try:
             picture = read_image(deserialize_message(data, Image))
         except MessageError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
             return
-        self._video.add(picture, self._view, self._scene(state))
+        last, self._filmed = self._filmed, (self.number, stamp)
+        # Between two routes the film is cut.
+        lost = (stamp - last[1]) // _FRAME_PERIOD - 1 if last and last[0] == self.number else 0
+        self._video.add(picture, self._view, self._scene(state), max(lost, 0))
 
     def _scene(self, state: VehicleState) -> Scene:
         meter, drawn = self.meter, self._routes[self.number]
@@ -228,8 +249,24 @@ class Observer(Node):
         return (self.ticks - ticks) / (now - then) if now > then else 0.0
 
     def run(self, command: int) -> None:
-        """Send a run command: PLAY, PAUSE or STEP_ONCE of carla_msgs/CarlaControl."""
+        """Send a run command: PLAY or PAUSE of carla_msgs/CarlaControl."""
+        self._running, self._held, self._late = command == CarlaControl.PLAY, False, 0.0
         self._run.publish(CarlaControl(command=command))
+
+    def keep_up(self) -> None:
+        """
+        Have the simulator wait where this has fallen behind, as it does on a busy machine.
+
+        To be called between messages. What has come is taken in meanwhile; the car stands still in
+        simulation time, so that nothing of the drive changes but how long it takes.
+        """
+        if self._held:
+            if time.monotonic() - self._heard > _QUIET:
+                self._held, self._late = False, 0.0
+                self._run.publish(CarlaControl(command=CarlaControl.PLAY))
+        elif self._running and self._late > _LATE:
+            self._held = True
+            self._run.publish(CarlaControl(command=CarlaControl.PAUSE))
 
     def change_state(self, transition: int) -> Any:
         """Ask the policy node for a life-cycle transition; return the future answer."""
@@ -244,6 +281,13 @@ class Observer(Node):
         if not client.wait_for_service(timeout_sec=10.0):
             raise TimeoutError(f'the service {name} is not there')
         return client.call_async(request)
+
+
+def _keep(table: dict[int, Any], stamp: int, value: Any) -> None:
+    """Keep a value under its stamp, and of all values those that came last."""
+    table[stamp] = value
+    while len(table) > _KEPT:
+        del table[next(iter(table))]
 
 
 def _transition(number: int) -> Any:

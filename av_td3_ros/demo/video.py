@@ -50,8 +50,15 @@ class VideoWriter:
         self._thread = threading.Thread(target=self._run, name='video', daemon=True)
         self._thread.start()
 
-    def add(self, picture: np.ndarray, view: View, scene: Scene) -> None:
-        """Take a frame, (H, W, 4) bgra or (H, W, 3) bgr, which must not change any more."""
+    def add(self, picture: np.ndarray, view: View, scene: Scene, lost: int = 0) -> None:
+        """
+        Take a frame, (H, W, 4) bgra or (H, W, 3) bgr, which must not change any more.
+
+        ``lost`` frames should have come before it and did not: they are left out like those that
+        come too fast.
+        """
+        self.dropped += lost
+        self._missed += lost
         try:
             self._queue.put_nowait(_Frame(picture, view, scene, self._missed))
             self._missed = 0
