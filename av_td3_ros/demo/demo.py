@@ -32,6 +32,7 @@ from av_td3_ros.demo.processes import Children
 from av_td3_ros.demo.report import LiveLine
 from av_td3_ros.demo.routes import DemoRoute, draw_routes, read_routes, write_routes
 from av_td3_ros.demo.video import VideoWriter
+from av_td3_ros.ros.weights import VersionCounter
 from av_td3_ros.simulation.town import Town, town_path
 
 PHASES = ('drive and learn', 'save, kill, load', 'drive on')
@@ -180,9 +181,11 @@ class Demo:
         graph.kill('training')
         updates.lose()
         observer.learned.progress = None
-        before = observer.weights_in_use[0]
+        # Last words of the killed one may still come; no version of its weights is newer than now.
+        before = VersionCounter().advance()
         graph.start('training')
         graph.wait(lambda: observer.learned.progress is not None
+                   and observer.learned.progress.version > before
                    and observer.weights_in_use[0] > before,
                    "the new training node's weights", START_SECONDS)
         fresh, fresh_iteration = observer.weights_in_use

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 import queue
 import threading
@@ -20,7 +19,6 @@ from av_td3_ros.visualization.video import Video, VideoError
 FRAMES_PER_SECOND = 10
 # Frames that may wait; those of 800x600 are 1.9 MB each.
 _WAITING = 160
-_NICENESS = 5
 
 
 class _Frame(NamedTuple):
@@ -111,11 +109,7 @@ class VideoWriter:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        try:
-            # On Linux priorities belong to threads: driving and learning come first.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        except OSError:
-            pass
+        # Not at a lower priority: what waits for the interpreter's lock would wait with it.
         last: np.ndarray | None = None
         while (frame := self._queue.get()) is not None and not self._aborted:
             if self._error is not None:
