@@ -73,7 +73,8 @@ class TownEnv(gymnasium.Env):
             'image': gymnasium.spaces.Box(0, 255, (STACK, SIZE, SIZE), np.uint8),
             'vector': gymnasium.spaces.Box(-np.inf, np.inf, (VECTOR_SIZE,), np.float32)})
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
-        self._black = np.zeros((height, width, 4), dtype=np.uint8)
+        # As large as what the policy sees: there is nothing to reduce.
+        self._black = np.zeros((SIZE, SIZE), dtype=np.uint8)
         self._buffer = np.empty((height, width, 4), dtype=np.uint8)
         self._first_seed: int | None = seed
         self._ended = True
@@ -128,11 +129,14 @@ class TownEnv(gymnasium.Env):
         """Return the camera's picture, (height, width, 3) RGB uint8."""
         if self.render_mode != 'rgb_array':
             return None
+        if self.blank_camera:
+            return np.zeros((*self._buffer.shape[:2], 3), dtype=np.uint8)
         return self._picture()[:, :, 2::-1].copy()
 
     def _tick(self, with_image: bool, collided: bool = False) -> Tick:
-        image = self._picture() if with_image else None
-        return Tick(self._state, image, 'bgra8', collided)
+        if self.blank_camera:
+            return Tick(self._state, self._black, 'mono8', collided)
+        return Tick(self._state, self._picture() if with_image else None, 'bgra8', collided)
 
     @property
     def _state(self) -> VehicleState:
@@ -142,8 +146,6 @@ class TownEnv(gymnasium.Env):
         return dataclasses.replace(state, pose=state.pose._replace(yaw=yaw))
 
     def _picture(self) -> np.ndarray:
-        if self.blank_camera:
-            return self._black
         return self.camera.render(self.world.state.pose, self.world.others, out=self._buffer)
 
     def _info(self, ending: Any) -> dict[str, Any]:

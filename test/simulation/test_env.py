@@ -138,10 +138,17 @@ def test_a_car_that_stands_is_cut_off(town):
 
 
 def test_a_black_camera(town):
-    env = make(town, blank_camera=True)
-    record = drive(env, actions(5), seed=1)
-    assert all(not step[0]['image'].any() for step in record)
-    assert make(town).reset(seed=1)[0]['image'].any()
+    env = make(town, blank_camera=True, render_mode='rgb_array')
+    record, seeing = drive(env, actions(5), seed=1), drive(make(town), actions(5), seed=1)
+    for (black, *rest), (picture, *others) in zip(record, seeing):
+        assert black['image'].shape == picture['image'].shape == (4, 84, 84)
+        assert black['image'].dtype == np.uint8
+        assert not black['image'].any() and picture['image'].any()
+        # All else is as it is with a camera.
+        assert np.array_equal(black['vector'], picture['vector'])
+        assert rest[:3] == others[:3]
+    shown = env.render()
+    assert shown.shape == (*SIZE[::-1], 3) and not shown.any()
 
 
 @pytest.mark.parametrize('repeat', [1, 3])
