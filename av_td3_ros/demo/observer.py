@@ -105,7 +105,7 @@ class Observer(Node):
         listen(CarlaCollisionEvent, 'collision', self._on_collision, qos.EXPERIENCE)
         self._camera = listen(CameraInfo, 'rgb_front/camera_info', self._on_camera)
         # As bytes: of most pictures only the stamp and the time of sending are wanted.
-        listen(Image, 'rgb_front/image', timed(self._on_image), qos.EXPERIENCE, raw=True)
+        listen(Image, 'rgb_front/image', timed(self._on_image), qos.FILM, raw=True)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.DIAGNOSTICS)
         listen(UInt64MultiArray, f'{TRAINER}/progress', self._on_progress, qos.PROGRESS)
         listen(UInt8MultiArray, f'{TRAINER}/experience', self._on_experience, qos.EXPERIENCE)

@@ -46,6 +46,13 @@ It matches :data:`STREAM`, and keeps what comes within 0.3 s at 20 Hz: a driver 
 for want of a new picture by then, and each that waits takes 1.9 MB at 800x600.
 """
 
+FILM = _reliable(100)
+"""
+A subscription of pictures by who looks on, and would rather be late than miss one.
+
+It matches :data:`STREAM`; 190 MB at 800x600 where nothing is taken in.
+"""
+
 INFO = _reliable(10, latched=True)
 """What is said once and holds: ``vehicle_info``, ``world_info``; late joiners get it."""
 
@@ -79,6 +86,6 @@ PROGRESS = _reliable(50)
 TASK = _reliable(32, latched=True)
 """``~/task`` of the training node: each vehicle says once what it learns; trainers may be late."""
 
-PROFILES = (STREAM, LATEST, PICTURES, INFO, ROUTE, OVERRIDE, DIAGNOSTICS, EXPERIENCE, WEIGHTS,
-            PROGRESS, TASK)
+PROFILES = (STREAM, LATEST, PICTURES, FILM, INFO, ROUTE, OVERRIDE, DIAGNOSTICS, EXPERIENCE,
+            WEIGHTS, PROGRESS, TASK)
 """All of them; parameters override each where it is used (:mod:`av_td3_ros.ros.endpoints`)."""
