@@ -33,6 +33,11 @@ on it has ``alive_deadline`` instead of ``deadline``, in which its own watchdogs
 gently. It is known to be dead sooner where ticks wait for it: after ``heartbeat_deadline``
 seconds without a beat and without a command, one missed tick is enough.
 
+**A guard that was halted itself** (a busy machine) has not listened: ticks and commands of that
+time come to it at once, the older ones lost, and three ticks may be heard before a command that
+fits. After ``_AWAY`` seconds without a look it first takes in what has come, for ``_CATCH_UP``
+seconds, but once only between two good commands.
+
 A command that is not finite or out of range is braked for at once. One whose stamp is older than
 ``max_age`` of simulation time (a driver that repeats itself) counts as silence; one with no stamp
 is judged by its arrival.
@@ -122,6 +127,8 @@ _RESEND = 0.02      # s between brake commands while settling
 _PACE = 0.05        # s between brake commands after that
 _ALIVE = 0.15       # s; three beats
 _SPEED_TICKS = 10   # after which a speed that was not heard again is not known any more
+_AWAY = 0.1         # s without a look after which the guard was halted itself; five polls
+_CATCH_UP = 0.1     # s for what came meanwhile to be taken in
 _AHEAD = 0.25       # s that a command may be stamped ahead of the newest vehicle status seen
 
 
@@ -135,6 +142,9 @@ class Guard:
         self.interventions = self.commands = self.refused = 0
         self._autopilot = self._other_override = False
         self._synchronous, self._running = False, True
+        self._looked = -math.inf        # when the last look was
+        self._catching_up = -math.inf   # until when nothing is concluded from silence
+        self._was_away = False          # that was granted since the last good command
         self._forget()
         # Whether the override may be on from a former guard, and whether it is to go off now.
         self._unsure, self._release = True, False
@@ -171,7 +181,7 @@ class Guard:
             self.refused += 1
             return
         self._bad = ''
-        self._heard, self._ticks, self._carried = now, 0, False
+        self._heard, self._ticks, self._carried, self._was_away = now, 0, False, False
         self._good += 1
         if self.state is not State.BRAKING:
             self._steer = steer
@@ -254,6 +264,9 @@ class Guard:
 
     def step(self, now: float) -> Order:
         """Return what to publish now."""
+        if now - self._looked > _AWAY and not self._was_away:
+            self._catching_up, self._ticks, self._was_away = now + _CATCH_UP, 0, True
+        self._looked = now
         if self._release:
             self._release, self.reason = False, ''
             return Order(False)
@@ -279,7 +292,7 @@ class Guard:
         if self._bad:
             return self._bad
         silence = now - self._heard
-        if not self._running:
+        if not self._running or now < self._catching_up:
             return ''
         blind = not self._synchronous and now - self._tick_at > settings.blind_deadline
         if blind and silence > settings.blind_deadline:

@@ -66,6 +66,41 @@ def test_nobody_who_never_drove_is_braked_for():
     assert scene.orders == [] and scene.guard.state is State.IDLE
 
 
+def test_a_guard_that_was_halted_takes_in_what_came_before_it_judges():
+    scene = Scene()
+    scene.run(2.0)
+    before = scene.sim
+    scene.now += 0.7
+    # Of each topic the newest are left, and the commands are further than the clock at first.
+    for number in (5, 6, 7, 8):
+        scene.command(stamp=before + 14 * TICK)
+        scene.sim = before + (number - 1) * TICK
+        scene.tick()
+    scene.now += 0.02
+    scene.sim = before + 13 * TICK
+    scene.tick()
+    scene.command()
+    scene.run(2.0)
+    assert scene.guard.state is State.WATCHING and scene.guard.interventions == 0
+    assert scene.guard.refused == 4
+
+
+@pytest.mark.parametrize('halts', [[0.7], [0.15] * 10])
+def test_a_halted_guard_still_brakes_for_a_driver_that_died(halts):
+    scene = Scene()
+    scene.run(2.0)
+    died = scene.now
+    for halt in halts:
+        scene.now += halt
+        for _ in range(round(halt / 0.05)):
+            scene.tick()
+    scene.run(0.2, driving=False)
+    when = next(at for at, override, _ in scene.orders if override)
+    assert scene.guard.state is State.BRAKING
+    # A halt longer than the deadline, and what is granted after it; or two of the short ones.
+    assert when - died <= (0.85 if len(halts) == 1 else 0.31)
+
+
 def test_silence_of_a_moving_car_is_braked_for_in_time():
     scene = Scene()
     scene.run(2.0)
