@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -157,6 +157,13 @@ class RouteMeter:
         return part
 
 
+def keep_newest(table: dict[int, Any], stamp: int, value: Any, most: int) -> None:
+    """Keep a value under its stamp, and of all values the ``most`` that came last."""
+    table[stamp] = value
+    while len(table) > most:
+        del table[next(iter(table))]
+
+
 class LatencyMeter:
     """
     Time from an image being published to its command being received, by stamp.
@@ -172,20 +179,17 @@ class LatencyMeter:
 
     def image(self, stamp: int, published: float) -> None:
         """Take the time at which the image of a stamp was published."""
-        self._published[stamp] = published
+        keep_newest(self._published, stamp, published, self._keep)
         self._match(stamp)
 
     def command(self, stamp: int, received: float) -> None:
         """Take the time at which the command of a stamp was received, before or after."""
-        self._commands[stamp] = received
+        keep_newest(self._commands, stamp, received, self._keep)
         self._match(stamp)
 
     def _match(self, stamp: int) -> None:
         if stamp in self._published and stamp in self._commands:
             self.samples.append(self._commands.pop(stamp) - self._published.pop(stamp))
-        for table in (self._published, self._commands):
-            while len(table) > self._keep:
-                del table[next(iter(table))]
 
 
 def percentiles_ms(samples: Sequence[float]) -> dict[str, float | int | None]:

@@ -26,7 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64MultiArray, UInt8MultiArray
 from std_srvs.srv import Trigger
 
-from av_td3_ros.demo.figures import LatencyMeter, RouteMeter
+from av_td3_ros.demo.figures import keep_newest, LatencyMeter, RouteMeter
 from av_td3_ros.demo.parameters import POLICY, ROLE, TRAINER
 from av_td3_ros.demo.routes import DemoRoute
 from av_td3_ros.demo.video import FRAMES_PER_SECOND, VideoWriter
@@ -132,7 +132,7 @@ class Observer(Node):
         self.state = state
         self.ticks += 1
         self.meter.take(state)
-        _keep(self._odometries, state.stamp, state)
+        keep_newest(self._odometries, state.stamp, state, _KEPT)
         self._film(state.stamp)
 
     def _on_command(self, message: CarlaEgoVehicleControl, sent: float, received: float) -> None:
@@ -162,7 +162,7 @@ class Observer(Node):
         if self._video is None or 0 <= stamp - self._sampled < _FRAME_PERIOD:
             return
         self._sampled = stamp
-        _keep(self._pictures, stamp, data)
+        keep_newest(self._pictures, stamp, data, _KEPT)
         self._film(stamp)
 
     def _film(self, stamp: int) -> None:
@@ -281,13 +281,6 @@ class Observer(Node):
         if not client.wait_for_service(timeout_sec=10.0):
             raise TimeoutError(f'the service {name} is not there')
         return client.call_async(request)
-
-
-def _keep(table: dict[int, Any], stamp: int, value: Any) -> None:
-    """Keep a value under its stamp, and of all values those that came last."""
-    table[stamp] = value
-    while len(table) > _KEPT:
-        del table[next(iter(table))]
 
 
 def _transition(number: int) -> Any:
